@@ -1,0 +1,6 @@
+"""The read path: feature flags, memberships and explanations over HTTP.
+
+Depends on ``cohort_store`` and on nothing of ``processors``: the only arrows between packages are
+``processors -> cohort_store <- evaluator``. It never writes membership. The HTTP server's library appears
+in ``http/`` and ``wiring.py`` only; deciding a flag is plain arithmetic over values that were read before.
+"""
