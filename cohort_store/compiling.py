@@ -1,0 +1,224 @@
+"""From definitions to the next registry: handles, versions, resolved references, and the bounds.
+
+`assign` is pure. It refuses whole (BadDefinition): a reference to nobody, a circle, more kept entries
+than a record may hold. A cohort whose resolved tree did not change keeps its version; one that changed,
+itself or through a reference, gets the next one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cohort_store.conditions.condition import Condition
+from cohort_store.definitions import CohortDefinition, Node, parse_tree, to_plain
+from cohort_store.errors import BadDefinition
+from cohort_store.plans import conditions_of, holds_for_empty
+from cohort_store.references import references_of, resolve_all
+from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry, VersionState
+
+TIMELINE_ENTRIES_MAX = 4_096
+RECORD_BYTES_MAX = 64 * 1024
+ENTRY_BYTES = 14
+"""A kept entry at most: 9 bytes of time difference and 5 of tag."""
+TIMELINE_BYTES = 10
+"""A timeline's own part of a record at most: its selector, width and length."""
+
+_deterministic = msgspec.json.Encoder(order="deterministic").encode
+
+
+def assign(
+    registry: Registry,
+    cohorts: Sequence[CohortDefinition],
+    flags: Mapping[int, Sequence[Any]],
+    *,
+    applied: str,
+    now: int,
+) -> Registry:
+    """The registry in which exactly these definitions are in force, one version above `registry`.
+
+    New and changed cohorts get versions in state `building`, but for a cohort's first, which is active at
+    once: there is nothing older to answer in its place. `now` is the instant of compiling.
+    """
+    by_team: dict[int, list[CohortDefinition]] = {team: [] for team in {*registry.teams, *flags}}
+    for cohort in cohorts:
+        by_team.setdefault(cohort.team, []).append(cohort)
+    step = _Assignment(registry, now)
+    teams = {team: step.team(team, of_team, flags.get(team, ())) for team, of_team in sorted(by_team.items())}
+    version = registry.version + 1
+    changed = _alive(teams) != _alive(registry.teams)
+    return msgspec.structs.replace(
+        registry,
+        version=version,
+        cohorts_version=version if changed else registry.cohorts_version,
+        next_handle=step.next_handle,
+        next_cohort_id=step.next_cohort_id,
+        teams={team: found for team, found in teams.items() if found.cohorts or found.flags or found.selectors},
+        applied=applied,
+        refused="",
+    )
+
+
+def activate(registry: Registry, ready: int) -> Registry:
+    """Let every building version that all shards have folded (`ready`: the lowest shard's) take over, all at once.
+
+    One waits while a cohort that it refers to, or that refers to it, has a newer version still to be folded: the two
+    flip together. Returns `registry` itself where there is none; a version that is replaced is dropped from it.
+    """
+    version = registry.version + 1
+    teams = {team: _team_activated(of_team, ready, version) for team, of_team in registry.teams.items()}
+    if all(teams[team] is of_team for team, of_team in registry.teams.items()):
+        return registry
+    return msgspec.structs.replace(registry, version=version, cohorts_version=version, teams=teams)
+
+
+def check(cohorts: Sequence[CohortDefinition]) -> None:
+    """Raise BadDefinition for anything that `assign` would refuse in these cohorts alone."""
+    assign(Registry(), cohorts, {}, applied="", now=0)
+
+
+class _Assignment:
+    """The running numbers of one `assign`."""
+
+    def __init__(self, registry: Registry, now: int) -> None:
+        self.registry = registry
+        self.now = now
+        self.next_handle = registry.next_handle
+        self.next_cohort_id = registry.next_cohort_id
+
+    def team(self, team: int, cohorts: Sequence[CohortDefinition], flags: Sequence[Any]) -> TeamRegistry:
+        before = self.registry.team(team)
+        if not cohorts and not before.cohorts:
+            return msgspec.structs.replace(before, flags=tuple(flags))
+        known: dict[str, CohortDefinition] = {}
+        for cohort in cohorts:
+            if cohort.key in known:
+                raise BadDefinition(cohort.key, f"team {team} defines this key twice; keep one of the two")
+            known[cohort.key] = cohort
+        trees = {key: (when, parse_tree(when)) for key, when in resolve_all(known).items()}
+        selectors = self._selectors(before, trees)
+        of_key = {cohort.key: cohort for cohort in before.cohorts}
+        after = tuple(self._cohort(of_key.get(key), known[key], *tree) for key, tree in trees.items())
+        return TeamRegistry(team, after, selectors, tuple(flags))
+
+    def _selectors(self, before: TeamRegistry, trees: Mapping[str, tuple[Any, Node]]) -> dict[str, int]:
+        """Every selector's handle; the bounds count what is to be kept beside what active versions keep till then."""
+        selectors = dict(before.selectors)
+        bounds = _Bounds()
+        for cohort in before.cohorts:
+            if cohort.key in trees and cohort.active:
+                bounds.add(cohort.key, parse_tree(cohort.active.when))
+        for key, (_, node) in trees.items():
+            for selector in bounds.add(key, node):
+                if selector not in selectors:
+                    selectors[selector] = self._handle()
+        return selectors
+
+    def _cohort(self, before: Cohort | None, definition: CohortDefinition, when: Any, node: Node) -> Cohort:
+        versions = before.versions if before else ()
+        if not versions or not _same(versions[-1].when, when):
+            active = before.active if before else None
+            fresh = CohortVersion(
+                handle=self._handle(),
+                number=versions[-1].number + 1 if versions else 1,
+                when=when,
+                registry_version=self.registry.version + 1,
+                activated_ms=self.now,
+                complemented=holds_for_empty(node),
+                state=VersionState.BUILDING if versions else VersionState.ACTIVE,
+                replaces=active.handle if active else 0,
+                replaces_complemented=active.complemented if active else False,
+            )
+            versions = (*(v for v in versions if v.state is VersionState.ACTIVE), fresh)
+        cohort_id = before.id if before else self._cohort_id()
+        source = to_plain(definition)
+        return Cohort(cohort_id, definition.key, source, versions, definition.name, definition.listed)
+
+    def _handle(self) -> int:
+        self.next_handle += 1
+        return self.next_handle - 1
+
+    def _cohort_id(self) -> int:
+        self.next_cohort_id += 1
+        return self.next_cohort_id - 1
+
+
+class _Bounds:
+    """What a record of the team holds at most, as cohort after cohort is added. A shared condition counts once."""
+
+    def __init__(self) -> None:
+        self.counted: set[Condition] = set()
+        self.entries: Counter[str] = Counter()
+        self.record_bytes = 0
+
+    def add(self, key: str, node: Node) -> list[str]:
+        """Count a cohort's conditions; their selectors' texts. Raises BadDefinition beyond a bound."""
+        found: list[str] = []
+        for condition in conditions_of(node):
+            if condition in self.counted:
+                continue
+            self.counted.add(condition)
+            for selector in condition.selectors:
+                text = selector.canonical()
+                found.append(text)
+                self.record_bytes += ENTRY_BYTES * condition.entries_max
+                if text not in self.entries:
+                    self.record_bytes += TIMELINE_BYTES
+                self.entries[text] += condition.entries_max
+                _check_bounds(key, self.entries[text], self.record_bytes)
+        return found
+
+
+def _alive(teams: Mapping[int, TeamRegistry]) -> set[int]:
+    """The handles of every version that is evaluated."""
+    return {version.handle for team in teams.values() for cohort in team.cohorts for version in cohort.versions}
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Whether two trees are the same JSON; as Python values 1 and true would be equal too."""
+    return _deterministic(before) == _deterministic(after)
+
+
+def _team_activated(team: TeamRegistry, ready: int, version: int) -> TeamRegistry:
+    building = {c.key: c.versions[-1] for c in team.cohorts if c.versions[-1].state is VersionState.BUILDING}
+    waiting = {key for key, version in building.items() if version.registry_version > ready}
+    if len(waiting) == len(building):
+        return team
+    if waiting:
+        waiting = _with_linked(waiting, {c.key: c.source["when"] for c in team.cohorts if c.key in building})
+    chosen = building.keys() - waiting
+    cohorts = tuple(_activated(cohort, version) if cohort.key in chosen else cohort for cohort in team.cohorts)
+    return msgspec.structs.replace(team, cohorts=cohorts) if chosen else team
+
+
+def _with_linked(keys: set[str], trees: Mapping[str, Any]) -> set[str]:
+    """The keys, with all that are linked to one of them by references among `trees`, whichever way."""
+    links: dict[str, set[str]] = {key: set() for key in trees}
+    for key, when in trees.items():
+        for named in references_of(when):
+            if named in links:
+                links[key].add(named)
+                links[named].add(key)
+    reached, fresh = set(keys), list(keys)
+    while fresh:
+        further = links[fresh.pop()] - reached
+        reached |= further
+        fresh += further
+    return reached
+
+
+def _activated(cohort: Cohort, version: int) -> Cohort:
+    active = msgspec.structs.replace(cohort.versions[-1], state=VersionState.ACTIVE, in_force_from=version)
+    return msgspec.structs.replace(cohort, versions=(active,))
+
+
+def _check_bounds(key: str, entries: int, record_bytes: int) -> None:
+    if entries > TIMELINE_ENTRIES_MAX:
+        problem = f"{entries} entries to keep of one selector, with this cohort's; at most {TIMELINE_ENTRIES_MAX}"
+        raise BadDefinition(key, f"{problem}: lower n, or share conditions between cohorts")
+    if record_bytes > RECORD_BYTES_MAX:
+        problem = f"{record_bytes} bytes a record at worst, with this cohort's; at most {RECORD_BYTES_MAX}"
+        raise BadDefinition(key, f"{problem}: lower n, or share selectors between cohorts")

@@ -1,0 +1,198 @@
+"""Definitions files: `{team?, cohorts: [...], flags: [...]}` in YAML or JSON, several of them as one whole.
+
+Flags may also come as PostHog's API gives them, `{"results": [...]}`. Everything is validated before anything is
+returned, so that a bad definition refuses the whole; errors name file, line, path, value, limit and remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NoReturn
+
+from cohort_store import compiling
+from cohort_store.definition_text import DefinitionText, LocatedValue, read_text
+from cohort_store.definitions import COHORTS_MAX, CohortDefinition, parse_cohort
+from cohort_store.errors import BadDefinition
+from cohort_store.flags import FlagDefinition, parse_flag
+
+FILES_MAX = 1_000
+FLAGS_MAX = 10_000
+TEAM_MAX = 2**31 - 1
+
+_KEYS = ("team", "cohorts", "flags")
+_PAGE_KEYS = ("count", "next", "previous", "results")
+
+
+class Name(NamedTuple):
+    """What a definition is known by: the same key may be a cohort's and a flag's, and several teams'."""
+
+    kind: str
+    """`cohort` or `flag`."""
+    team: int
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.team}:{self.key}"
+
+    @classmethod
+    def parse(cls, text: str) -> Name:
+        """The inverse of `str()`; ValueError for anything else."""
+        kind, team, key = text.split(":", 2)
+        if kind not in (COHORT, FLAG) or not key:
+            raise ValueError(f"{text[:80]!r} names no definition")
+        return cls(kind, int(team), key)
+
+
+COHORT, FLAG = "cohort", "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What some files define, each part valid by itself. `places` says where, for messages about the whole."""
+
+    cohorts: Mapping[Name, CohortDefinition] = field(default_factory=dict)
+    flags: Mapping[Name, FlagDefinition] = field(default_factory=dict)
+    teams: frozenset[int] = frozenset()
+    """Every team that a file names or defines something for."""
+    places: Mapping[Name, str] = field(default_factory=dict)
+
+
+def read_definitions(sources: Sequence[DefinitionText]) -> Definitions:
+    """All files as one set of definitions; references are not followed (see `check_whole`).
+
+    Raises BadDefinition for the first thing that is wrong in any of them, a name defined twice included.
+    """
+    if len(sources) > FILES_MAX:
+        raise BadDefinition("", f"{len(sources)} files; at most {FILES_MAX} at once: join some")
+    gathered = _Gathered()
+    for source in sources:
+        gathered.add_file(read_text(source))
+    return Definitions(gathered.cohorts, gathered.flags, frozenset(gathered.teams), gathered.places)
+
+
+def check_whole(definitions: Definitions, ids: Mapping[Name, int]) -> None:
+    """Raise BadDefinition for what only shows in the whole: references to nobody, circles, bounds.
+
+    `definitions` is everything that is to be in force, `ids` the integer ids of the cohorts that have one
+    already: a flag may name a cohort by its key or by that id.
+    """
+    for name in definitions.flags:
+        _check_flag(name, definitions, ids)
+    by_team: dict[int, list[CohortDefinition]] = {}
+    for cohort in definitions.cohorts.values():
+        by_team.setdefault(cohort.team, []).append(cohort)
+    for team, cohorts in by_team.items():
+        try:
+            compiling.check(cohorts)
+        except BadDefinition as error:
+            name = Name(COHORT, team, error.path)
+            raise BadDefinition(place_of(definitions, name), error.problem) from None
+
+
+def place_of(definitions: Definitions, name: Name) -> str:
+    """Where a definition stands, for a message: file and line, or its name where it comes from no file."""
+    place = definitions.places.get(name)
+    return f"{place} ({name.key})" if place else f"{name.kind} {name.key!r} of team {name.team}"
+
+
+def _check_flag(name: Name, definitions: Definitions, ids: Mapping[Name, int]) -> None:
+    known_ids = {number for cohort, number in ids.items() if cohort.team == name.team and cohort in definitions.cohorts}
+    for asked in definitions.flags[name].cohorts():
+        known = asked in known_ids if isinstance(asked, int) else Name(COHORT, name.team, asked) in definitions.cohorts
+        if not known:
+            raise BadDefinition(
+                place_of(definitions, name),
+                f"asks cohort {asked!r}, which team {name.team} does not define; apply it first or together",
+            )
+
+
+class _Gathered:
+    """The definitions of the files read so far."""
+
+    def __init__(self) -> None:
+        self.cohorts: dict[Name, CohortDefinition] = {}
+        self.flags: dict[Name, FlagDefinition] = {}
+        self.teams: set[int] = set()
+        self.places: dict[Name, str] = {}
+
+    def add_file(self, file: LocatedValue) -> None:
+        value = file.value
+        if value is None:
+            value = {}
+        if not isinstance(value, Mapping):
+            _refuse(file, "", f"a {_word(value)} at the top; write a mapping with `cohorts:`, `flags:` or both")
+        is_page = "results" in value
+        _check_keys(file, value, _PAGE_KEYS if is_page else _KEYS)
+        if is_page and value.get("next") is not None:
+            _refuse(file, "next", "this is one page of several; ask for all with a larger `limit`, and give that")
+        team = value.get("team")
+        if "team" in value:
+            self.teams.add(_team(file, "team", team))
+        for index, raw in enumerate(_list(file, value, "cohorts", COHORTS_MAX)):
+            self._add_cohort(file, f"cohorts[{index}]", raw, team)
+        under = "results" if is_page else "flags"
+        for index, raw in enumerate(_list(file, value, under, FLAGS_MAX)):
+            self._add_flag(file, f"{under}[{index}]", raw, team)
+
+    def _add_cohort(self, file: LocatedValue, path: str, raw: Any, team: int | None) -> None:
+        if isinstance(raw, Mapping) and team is not None:
+            raw = {"team": team, **raw}
+        try:
+            cohort = parse_cohort(raw, path)
+        except BadDefinition as error:
+            _refuse(file, error.path, error.problem)
+        name = Name(COHORT, cohort.team, cohort.key)
+        self._claim(file, path, name)
+        self.cohorts[name] = cohort
+
+    def _add_flag(self, file: LocatedValue, path: str, raw: Any, team: int | None) -> None:
+        if isinstance(raw, Mapping) and team is not None:
+            raw = {"team_id": team, **raw}
+        try:
+            flag = parse_flag(raw, path)
+        except BadDefinition as error:
+            _refuse(file, error.path, error.problem)
+        name = Name(FLAG, flag.team, flag.key)
+        self._claim(file, path, name)
+        self.flags[name] = flag
+
+    def _claim(self, file: LocatedValue, path: str, name: Name) -> None:
+        before = self.places.get(name)
+        if before is not None:
+            problem = f"{name.kind} {name.key!r} of team {name.team} stands already at {before}; keep one of the two"
+            _refuse(file, path, problem)
+        self.places[name] = file.where(path)
+        self.teams.add(name.team)
+
+
+def _check_keys(file: LocatedValue, value: Mapping[str, Any], known: Iterable[str]) -> None:
+    for key in value:
+        if key not in known:
+            _refuse(file, key, f"this key is not known here; a file has {', '.join(known)}")
+
+
+def _list(file: LocatedValue, value: Mapping[str, Any], key: str, limit: int) -> list[Any]:
+    items = value.get(key)
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        _refuse(file, key, f"a {_word(items)} where a list is wanted; write `{key}: [...]`")
+    if len(items) > limit:
+        _refuse(file, key, f"{len(items)} of them; at most {limit} in one file: split it")
+    return items
+
+
+def _team(file: LocatedValue, path: str, team: Any) -> int:
+    if isinstance(team, bool) or not isinstance(team, int) or not 1 <= team <= TEAM_MAX:
+        _refuse(file, path, f"{str(team)[:40]!r} is no team; write a whole number from 1 to {TEAM_MAX}")
+    return team
+
+
+def _word(value: Any) -> str:
+    words = {dict: "mapping", list: "list", str: "text", bool: "boolean", type(None): "null"}
+    return words.get(type(value), "number")
+
+
+def _refuse(file: LocatedValue, path: str, problem: str) -> NoReturn:
+    raise BadDefinition(file.where(path), problem)

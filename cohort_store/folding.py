@@ -1,0 +1,241 @@
+"""Folding: the state rule and the evaluation rule, in one place.
+
+**State rule.** A record is the union of what it was and what came, pruned to what the active conditions
+keep (`Condition.keep`). Nothing else ever changes it, so order, duplicates and redelivery do not matter.
+
+**Evaluation rule.** After that, the cohorts that read a changed timeline are asked anew, at one instant;
+a timer asks all of them. What differs from the stored memberships is the change.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cohort_store.deltas import Delta
+from cohort_store.plans import Ask, BoundCondition, CohortPlan, TeamPlan
+from cohort_store.records import EMPTY, Ahead, Record, Register, register_wins
+from cohort_store.timelines import Entry, Timeline, Timelines, union
+
+AHEAD_MAX = 1_024
+"""Entries a record that may be later than their own arrival and not yet due."""
+
+
+class Folded(NamedTuple):
+    """What folding came to. `joined` and `departed` hold handles of cohort versions."""
+
+    record: Record
+    joined: tuple[int, ...]
+    """Stored now and not before. For a complemented version that means: left."""
+    departed: tuple[int, ...]
+    """Stored before and not now. For a complemented version that means: entered."""
+    due_ms: int | None
+    """When to look again, as far as what was asked now can tell; None: not at all."""
+    is_whole: bool
+    """Whether everything was asked that time alone can change, so that `due_ms` is all there is to wait for."""
+    overflow: tuple[Ahead, ...] = ()
+    """Entries that were refused, being too many that are dated later than their arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The deltas said nothing that matters: the record is what it was, and no write is needed."""
+
+
+class _Touched(NamedTuple):
+    """What to look at: the cohorts to ask, the conditions whose due times count, the selectors to prune."""
+
+    cohorts: Sequence[CohortPlan]
+    conditions: Sequence[int]
+    selectors: Sequence[int]
+
+
+def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> Folded | Replayed:
+    """Fold deltas of one subject into her record and ask the cohorts that they touch, at `now`.
+
+    `now` must not be lower than at the record's last fold. Unless the answer `is_whole`, `due_ms` covers the
+    touched conditions only: the caller keeps the earlier of it and what is stored.
+    """
+    entries, registers, arriving = _gather(record, deltas, plan)
+    entries, ahead, overflow = _admit(record, entries, arriving, now)
+    changed: dict[int, Timeline] = {}
+    for selector, fresh in entries.items():
+        before = record.timelines.get(selector, ())
+        after = union(before, fresh)
+        if after is not before:
+            changed[selector] = after
+    if not changed and not registers and not overflow:
+        return Replayed()
+    merged = Record(record.memberships, {**record.timelines, **changed}, {**record.registers, **registers}, ahead)
+    folded = _settle(merged, _touched(plan, changed), plan, now)
+    if overflow:
+        return folded._replace(overflow=overflow)
+    return Replayed() if folded.record == record else folded
+
+
+def advance(record: Record, plan: TeamPlan, now: int) -> Folded:
+    """Ask everything anew at `now`: for a timer, and when the plan itself has changed.
+
+    Timelines that no condition reads any more, and memberships in versions that are gone, are dropped
+    silently. `due_ms` covers the whole record. A cohort that reads none of her timelines is asked only where
+    she is stored in it: for an empty history nobody is.
+    """
+    known, memberships = record.timelines, record.memberships
+    if any(selector not in plan.readers for selector in known):
+        known = {selector: line for selector, line in known.items() if selector in plan.readers}
+    touched = _touched(plan, known)
+    unasked = memberships.difference([cohort.handle for cohort in touched.cohorts])
+    if not unasked:
+        return _settle(Record(memberships, known, record.registers, record.ahead), touched, plan, now)
+    stale = frozenset(handle for handle in unasked if handle not in plan.by_handle)
+    others = [plan.by_handle[handle] for handle in sorted(unasked - stale)]
+    present = Record(memberships - stale, known, record.registers, record.ahead)
+    folded = _settle(present, touched._replace(cohorts=(*touched.cohorts, *others)), plan, now)
+    return folded._replace(departed=folded.departed + tuple(sorted(stale)))
+
+
+def _touched(plan: TeamPlan, selectors: Collection[int]) -> _Touched:
+    if len(selectors) == 1:
+        (selector,) = selectors
+        return _Touched(plan.cohorts_reading[selector], plan.readers[selector], (selector,))
+    cohorts = {cohort.handle: cohort for selector in selectors for cohort in plan.cohorts_reading[selector]}
+    conditions = dict.fromkeys(index for selector in selectors for index in plan.readers[selector])
+    return _Touched(tuple(cohorts.values()), tuple(conditions), tuple(selectors))
+
+
+def ask_at(record: Record, plan: TeamPlan, now: int) -> Ask:
+    """The verdicts of a team's conditions for a record at an instant, each worked out once."""
+    return _asking(record.timelines, plan.conditions, now)
+
+
+def _gather(
+    record: Record, deltas: Iterable[Delta], plan: TeamPlan
+) -> tuple[dict[int, list[Entry]], dict[str, Register], set[Ahead]]:
+    """Entries by selector, register writes that win, and the entries dated later than their arrival."""
+    entries: dict[int, list[Entry]] = {}
+    registers: dict[str, Register] = {}
+    arriving: set[Ahead] = set()
+    for delta in deltas:
+        for selector, time_ms, tag, value in delta.entries:
+            if selector not in plan.readers:
+                continue
+            entries.setdefault(selector, []).append((time_ms, tag) if value is None else (time_ms, tag, value))
+            if delta.arrival_ms is not None and time_ms > delta.arrival_ms:
+                arriving.add((time_ms, selector, tag))
+        for name, version, text in delta.registers:
+            present = registers.get(name) or record.registers.get(name)
+            if register_wins((version, text), present):
+                registers[name] = (version, text)
+    return entries, registers, arriving
+
+
+def _admit(
+    record: Record, entries: dict[int, list[Entry]], arriving: set[Ahead], now: int
+) -> tuple[dict[int, list[Entry]], tuple[Ahead, ...], tuple[Ahead, ...]]:
+    """Hold the entries dated later than their arrival to their bound: admitted entries, ahead, overflow."""
+    if not arriving and not record.ahead:
+        return entries, (), ()
+    waiting = {each for each in record.ahead if each[0] > now}
+    fresh = sorted(each for each in arriving if each[0] > now and each not in waiting)
+    room = AHEAD_MAX - len(waiting)
+    overflow = fresh[room:]
+    waiting.update(fresh[:room])
+    if overflow:
+        refused = set(overflow)
+        entries = {
+            selector: [entry for entry in line if (entry[0], selector, entry[1]) not in refused]
+            for selector, line in entries.items()
+        }
+    return entries, tuple(sorted(waiting)), tuple(overflow)
+
+
+def _settle(record: Record, touched: _Touched, plan: TeamPlan, now: int) -> Folded:
+    """Ask the touched cohorts, prune the touched timelines, find the next due time."""
+    ask = _asking(record.timelines, plan.conditions, now)
+    joined: list[int] = []
+    departed: list[int] = []
+    for cohort in touched.cohorts:
+        stored = cohort.verdict(ask) is not cohort.complemented
+        if stored is not (cohort.handle in record.memberships):
+            (joined if stored else departed).append(cohort.handle)
+    timelines = _prune(record.timelines, touched.selectors, plan, now)
+    memberships = record.memberships
+    if joined or departed:
+        memberships = (memberships | frozenset(joined)) - frozenset(departed)
+    due_ms = _due([plan.conditions[index] for index in touched.conditions], timelines, now)
+    is_whole = len(touched.selectors) == len(record.timelines)
+    after = Record(memberships, timelines, record.registers, _still_ahead(record.ahead, timelines, now))
+    return Folded(EMPTY if after.is_empty else after, tuple(joined), tuple(departed), due_ms, is_whole)
+
+
+def _still_ahead(ahead: tuple[Ahead, ...], timelines: Mapping[int, Timeline], now: int) -> tuple[Ahead, ...]:
+    """Those of `ahead` that are kept and not due yet."""
+    return ahead and tuple(each for each in ahead if each[0] > now and _is_kept(each, timelines))
+
+
+def _is_kept(ahead: Ahead, timelines: Mapping[int, Timeline]) -> bool:
+    time_ms, selector, tag = ahead
+    line = timelines.get(selector, ())
+    index = bisect_left(line, (time_ms, tag))
+    return index < len(line) and line[index][:2] == (time_ms, tag)
+
+
+def _asking(timelines: Mapping[int, Timeline], conditions: Sequence[BoundCondition], now: int) -> Ask:
+    found: dict[int, bool] = {}
+
+    def ask(index: int) -> bool:
+        verdict = found.get(index)
+        if verdict is None:
+            bound = conditions[index]
+            verdict = found[index] = bound.condition.holds(_read(bound, timelines), now)
+        return verdict
+
+    return ask
+
+
+def _read(bound: BoundCondition, timelines: Mapping[int, Timeline]) -> Timelines:
+    if len(bound.selectors) == 1:
+        return (timelines.get(bound.selectors[0], ()),)
+    return tuple(timelines.get(selector, ()) for selector in bound.selectors)
+
+
+def _prune(
+    timelines: Mapping[int, Timeline], selectors: Sequence[int], plan: TeamPlan, now: int
+) -> Mapping[int, Timeline]:
+    """The timelines, those of `selectors` cut to the union of what the conditions that read them keep."""
+    pruned = timelines
+    for selector in selectors:
+        kept = _kept(selector, timelines, plan, now)
+        if kept is timelines[selector]:
+            continue
+        if not kept:
+            pruned = {other: line for other, line in pruned.items() if other != selector}
+        else:
+            pruned = {**pruned, selector: kept}
+    return pruned
+
+
+def _kept(selector: int, timelines: Mapping[int, Timeline], plan: TeamPlan, now: int) -> Timeline:
+    kept: Timeline = ()
+    for index in plan.readers[selector]:
+        bound = plan.conditions[index]
+        parts = bound.condition.keep(_read(bound, timelines), now)
+        for handle, part in zip(bound.selectors, parts, strict=True):
+            if handle == selector:
+                kept = union(kept, part) if kept else part
+    return kept
+
+
+def _due(conditions: Sequence[BoundCondition], timelines: Mapping[int, Timeline], now: int) -> int | None:
+    """The earliest instant at which a verdict, or what is worth keeping, can differ with no new event."""
+    soonest: int | None = None
+    for bound in conditions:
+        lines = _read(bound, timelines)
+        due = bound.condition.next_change(lines, now)
+        if due is None:
+            due = bound.condition.forget_at(lines, now)
+        if due is not None and (soonest is None or due < soonest):
+            soonest = due
+    return soonest

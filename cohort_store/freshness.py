@@ -1,0 +1,108 @@
+"""How good an answer about one cohort is, for one subject. Pure: what was read and the instant decide.
+
+A missing answer is never silently "not a member": `member_of` is None then, and `trouble_with` says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cohort_store.ports import Membership
+from cohort_store.registry import Cohort
+from cohort_store.warming import warm_up_ms
+
+
+class Status(StrEnum):
+    """From good to bad. OK, STALE and WARMING come with an answer, BUILDING and UNAVAILABLE do not."""
+
+    OK = "OK"
+    STALE = "STALE"
+    """A source gives no sign of life and was left out: the answer may lack its events."""
+    WARMING = "WARMING"
+    """The stream has not run for a whole window yet: earlier events may be missing."""
+    BUILDING = "BUILDING"
+    """No version of the cohort is ready yet."""
+    UNAVAILABLE = "UNAVAILABLE"
+    """The store could not be asked, or has not folded the cohort's version for this subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class CohortView:
+    """What readers need of a cohort: its active version."""
+
+    id: int
+    key: str
+    name: str
+    listed: bool
+    handle: int
+    """0: no version is active."""
+    number: int
+    complemented: bool
+    """Whether those stored are the exceptions."""
+    registry_version: int
+    activated_ms: int
+    warm_up_ms: int | None
+    """How long the stream must run until nothing before it matters; None: it always can."""
+
+
+def view_of(cohort: Cohort) -> CohortView:
+    """The view of a cohort of the registry; parses its tree, so make it once a registry version."""
+    version = cohort.active
+    return CohortView(
+        id=cohort.id,
+        key=cohort.key,
+        name=cohort.name,
+        listed=cohort.listed,
+        handle=version.handle if version else 0,
+        number=version.number if version else 0,
+        complemented=version.complemented if version else False,
+        registry_version=version.registry_version if version else 0,
+        activated_ms=version.activated_ms if version else 0,
+        warm_up_ms=warm_up_ms(version.when, cohort.key) if version else None,
+    )
+
+
+def member_of(cohort: CohortView, membership: Membership | None) -> bool | None:
+    """Whether the subject is in the cohort; None where nothing can be said. `membership` None: the store is away."""
+    if membership is None or membership.ready is None or not 0 < cohort.registry_version <= membership.ready:
+        return None
+    return (cohort.handle in membership.handles) is not cohort.complemented
+
+
+def status_of(cohort: CohortView, membership: Membership | None, stale_after_ms: int, now: int) -> Status:
+    """How good the cohort's answer is. Data older than `stale_after_ms` at `now` counts as stale."""
+    if cohort.handle == 0:
+        return Status.BUILDING
+    if membership is None or membership.ready is None or membership.ready < cohort.registry_version:
+        return Status.UNAVAILABLE
+    warm_ms = complete_from_ms(cohort, membership.warm_from_ms)
+    if cohort.warm_up_ms is None or membership.now_ms < warm_ms + cohort.warm_up_ms:
+        return Status.WARMING
+    if membership.stale or now - membership.now_ms > stale_after_ms:
+        return Status.STALE
+    return Status.OK
+
+
+def complete_from_ms(cohort: CohortView, warm_from_ms: int) -> int:
+    """The instant from which on no event that the cohort looks at was missed."""
+    return max(cohort.activated_ms, warm_from_ms)
+
+
+def trouble_with(cohort: CohortView, membership: Membership | None) -> str:
+    """Why `member_of` is None, as half a sentence."""
+    if cohort.handle == 0:
+        return f"the first version of cohort {cohort.key} is still being built"
+    if membership is None:
+        return f"the membership store could not be reached for cohort {cohort.key}"
+    if membership.ready is None:
+        return f"the person's shard holds no position yet, so cohort {cohort.key} cannot answer"
+    return (
+        f"the person's shard has folded registry version {membership.ready} "
+        f"and cohort {cohort.key} needs {cohort.registry_version}"
+    )
+
+
+def data_age_ms(membership: Membership, now: int) -> int:
+    """How far the subject's roll is behind; never negative."""
+    return max(0, now - membership.now_ms)

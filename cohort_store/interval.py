@@ -1,0 +1,73 @@
+"""The interval in which events count: a rolling window, or absolute bounds.
+
+Seen from an instant `now` both are a half-open stretch ``(floor, ceiling]``:
+
+* rolling, length W: ``(now − W, now]``;
+* absolute: ``[since, min(now, until)]``, which in whole milliseconds is ``(since − 1, min(now, until)]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cohort_store.timelines import Timeline, at_or_before
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Made by `rolling` or `absolute`. All fields are milliseconds; one without window stands still."""
+
+    window_ms: int | None
+    since_ms: int
+    until_ms: int | None
+
+    @classmethod
+    def rolling(cls, window_ms: int) -> Interval:
+        """The last `window_ms` before now, exact to the millisecond."""
+        return cls(window_ms, 0, None)
+
+    @classmethod
+    def absolute(cls, since_ms: int, until_ms: int | None) -> Interval:
+        """From `since_ms` to `until_ms` (None: without end), both included."""
+        return cls(None, since_ms, until_ms)
+
+    def floor(self, now: int) -> int:
+        """The last instant before the interval."""
+        return self.since_ms - 1 if self.window_ms is None else now - self.window_ms
+
+    def ceiling(self, now: int) -> int:
+        """The last instant in the interval."""
+        return now if self.until_ms is None else min(now, self.until_ms)
+
+    def slice(self, timeline: Timeline, now: int) -> tuple[int, int]:
+        """Indices `(first, last)` such that `timeline[first:last]` are the entries in the interval."""
+        last = at_or_before(timeline, self.ceiling(now))
+        floor = self.floor(now)
+        if last and timeline[0][0] > floor:
+            return 0, last
+        return min(at_or_before(timeline, floor), last), last
+
+    def expiry(self, time_ms: int) -> int | None:
+        """The instant at which an entry inside leaves by time alone; None where it never does."""
+        return None if self.window_ms is None else time_ms + self.window_ms
+
+    def all_gone_at(self, timeline: Timeline, now: int) -> int | None:
+        """When the last entry leaves by time alone; None where it never does, has left, or there is none."""
+        expiry = self.expiry(timeline[-1][0]) if timeline else None
+        return None if expiry is None or expiry <= now else expiry
+
+    def next_entry(self, timeline: Timeline, now: int) -> int | None:
+        """The time of the first entry that has yet to come into the interval, if there is one."""
+        index = at_or_before(timeline, max(now, self.floor(now)))
+        if index == len(timeline):
+            return None
+        time_ms = timeline[index][0]
+        return None if self.until_ms is not None and time_ms > self.until_ms else time_ms
+
+    def keep_latest(self, timeline: Timeline, now: int, count: int) -> Timeline:
+        """The latest `count` entries in the interval, with those that have yet to come into it."""
+        first, last = self.slice(timeline, now)
+        first = max(first, last - count)
+        end = len(timeline) if self.until_ms is None else at_or_before(timeline, self.until_ms)
+        start = first if last > first else max(last, at_or_before(timeline, self.floor(now)))
+        return timeline if start == 0 and end == len(timeline) else timeline[start:end]

@@ -1,0 +1,214 @@
+"""Plans: a registry compiled for speed, one for each team.
+
+A plan knows which conditions read a selector's timeline, and which cohorts ask those conditions. A
+condition that several cohorts share is one condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cohort_store.conditions.condition import Condition, ConditionDefinition
+from cohort_store.definitions import All, AnyOf, InCohort, Node, Not, leaves_of, parse_tree
+from cohort_store.errors import Crash
+from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry
+from cohort_store.selectors import Selector
+
+Ask = Callable[[int], bool]
+"""Gives the verdict of a condition by its index in the plan."""
+
+Verdict = Callable[[Ask], bool]
+"""A cohort's tree, as one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCondition:
+    """A condition with the handles of the selectors that it reads."""
+
+    condition: Condition
+    selectors: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CohortPlan:
+    """One version of one cohort, ready to be evaluated."""
+
+    handle: int
+    cohort_id: int
+    key: str
+    number: int
+    complemented: bool
+    listed: bool
+    verdict: Verdict
+    conditions: tuple[int, ...]
+    active: bool = True
+    """Whether readers see it; changes are told of active versions only."""
+    replaces: int = 0
+    replaces_complemented: bool = False
+    in_force_from: int = 0
+
+
+@dataclass(frozen=True)
+class TeamPlan:
+    """What one team's records are folded and evaluated with."""
+
+    team: int
+    conditions: tuple[BoundCondition, ...] = ()
+    cohorts: tuple[CohortPlan, ...] = ()
+    selectors: dict[int, Selector] = field(default_factory=dict)
+
+    @cached_property
+    def readers(self) -> dict[int, tuple[int, ...]]:
+        """Selector handle → indices of the conditions that read it."""
+        found: dict[int, list[int]] = {handle: [] for handle in self.selectors}
+        for index, bound in enumerate(self.conditions):
+            for handle in bound.selectors:
+                found[handle].append(index)
+        return {handle: tuple(dict.fromkeys(indices)) for handle, indices in found.items()}
+
+    @cached_property
+    def cohorts_reading(self) -> dict[int, tuple[CohortPlan, ...]]:
+        """Selector handle → the cohorts that ask a condition on it."""
+        found: dict[int, list[CohortPlan]] = {handle: [] for handle in self.selectors}
+        for cohort in self.cohorts:
+            for handle in dict.fromkeys(h for index in cohort.conditions for h in self.conditions[index].selectors):
+                found[handle].append(cohort)
+        return {handle: tuple(cohorts) for handle, cohorts in found.items()}
+
+    @cached_property
+    def by_handle(self) -> dict[int, CohortPlan]:
+        """Cohort version handle → its plan."""
+        return {cohort.handle: cohort for cohort in self.cohorts}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A registry version, compiled."""
+
+    version: int
+    teams: dict[int, TeamPlan]
+    registry: Registry
+
+    @cached_property
+    def unlisted(self) -> frozenset[int]:
+        """Handles of the versions whose member lists are not kept."""
+        return frozenset(c.handle for team in self.teams.values() for c in team.cohorts if not c.listed)
+
+    def team(self, team: int) -> TeamPlan:
+        """The team's plan; an empty one where it has defined nothing."""
+        return self.teams.get(team) or TeamPlan(team)
+
+
+def compile_plan(registry: Registry) -> Plan:
+    """Compile every team. Raises Crash where a registry was not made by `compiling.assign`."""
+    return Plan(registry.version, {t: compile_team(r) for t, r in registry.teams.items()}, registry)
+
+
+def compile_team(registry: TeamRegistry) -> TeamPlan:
+    """One team's plan, with every version that is alive."""
+    builder = _Builder(registry)
+    cohorts = tuple(builder.cohort(cohort, version) for cohort in registry.cohorts for version in cohort.versions)
+    return TeamPlan(registry.team, tuple(builder.conditions), cohorts, builder.selectors)
+
+
+class _Builder:
+    def __init__(self, registry: TeamRegistry) -> None:
+        self.registry = registry
+        self.conditions: list[BoundCondition] = []
+        self.selectors: dict[int, Selector] = {}
+        self._known: dict[Condition, int] = {}
+
+    def cohort(self, cohort: Cohort, version: CohortVersion) -> CohortPlan:
+        used: list[int] = []
+        verdict = self._verdict(parse_tree(version.when), used)
+        return CohortPlan(
+            version.handle,
+            cohort.id,
+            cohort.key,
+            version.number,
+            version.complemented,
+            cohort.listed,
+            verdict,
+            tuple(dict.fromkeys(used)),
+            version is cohort.active,
+            version.replaces,
+            version.replaces_complemented,
+            version.in_force_from,
+        )
+
+    def _verdict(self, node: Node, used: list[int]) -> Verdict:
+        return compose(node, lambda leaf: self._leaf(leaf, used))
+
+    def _leaf(self, leaf: ConditionDefinition, used: list[int]) -> Verdict:
+        index = self._condition(leaf.compile())
+        used.append(index)
+        return lambda ask: ask(index)
+
+    def _condition(self, condition: Condition) -> int:
+        known = self._known.get(condition)
+        if known is not None:
+            return known
+        handles = []
+        for selector in condition.selectors:
+            handle = self.registry.selectors.get(selector.canonical())
+            if handle is None:
+                raise Crash(f"selector {selector.canonical()} has no handle in team {self.registry.team}'s registry")
+            self.selectors[handle] = selector
+            handles.append(handle)
+        self.conditions.append(BoundCondition(condition, tuple(handles)))
+        self._known[condition] = len(self.conditions) - 1
+        return self._known[condition]
+
+
+def compose(node: Node, leaf: Callable[[ConditionDefinition], Verdict]) -> Verdict:
+    """A tree as one call. `leaf` makes the verdict of a condition; `in_cohort` must have been resolved before."""
+    if isinstance(node, All):
+        return _every(tuple(compose(child, leaf) for child in node.all))
+    if isinstance(node, AnyOf):
+        return _some(tuple(compose(child, leaf) for child in node.any))
+    if isinstance(node, Not):
+        return _complement(compose(node.child, leaf))
+    if isinstance(node, InCohort):
+        raise Crash(f"in_cohort {node.cohort!r} was not resolved before compiling")
+    return leaf(node)
+
+
+def conditions_of(node: Node) -> Iterator[Condition]:
+    """The compiled conditions of a resolved tree, from left to right."""
+    for leaf in leaves_of(node):
+        if isinstance(leaf, InCohort):
+            raise Crash(f"in_cohort {leaf.cohort!r} was not resolved before compiling")
+        yield leaf.compile()
+
+
+def holds_for_empty(node: Node) -> bool:
+    """Whether a resolved tree holds for somebody who never did anything."""
+    return compose(node, _of_nobody)(_nobody)
+
+
+def _of_nobody(leaf: ConditionDefinition) -> Verdict:
+    condition = leaf.compile()
+    verdict = condition.holds(tuple(() for _ in condition.selectors), 0)
+
+    def constant(_: Ask) -> bool:
+        return verdict
+
+    return constant
+
+
+def _nobody(_: int) -> bool:
+    return False
+
+
+def _every(children: Iterable[Verdict]) -> Verdict:
+    return lambda ask: all(child(ask) for child in children)
+
+
+def _some(children: Iterable[Verdict]) -> Verdict:
+    return lambda ask: any(child(ask) for child in children)
+
+
+def _complement(child: Verdict) -> Verdict:
+    return lambda ask: not child(ask)

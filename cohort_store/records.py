@@ -1,0 +1,112 @@
+"""A subject's record: everything that Muster keeps of her, and its packed form.
+
+A record is a sufficient subset of her true events (timelines), her registers, and the cohort versions
+that she is stored in. "Stored in" is "is a member of", but for a complemented version, where the
+exceptions are stored. An empty record is deleted: it means the same as never seen.
+
+Layout (frozen by golden tests): the byte 1, then msgpack ``[memberships, timelines, registers, ahead]`` with
+memberships ``[handle, …]`` ascending, timeline ``[selector, width, time_ms, tag(, value), …]`` where every time but the
+first is the difference to the one before and width is 2 or 3, register ``[name, version, value]``,
+ahead ``[time_ms, selector, tag, …]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cohort_store.errors import BadRecord, Crash
+from cohort_store.timelines import Entry, Timeline
+
+SCHEMA = b"\x01"
+
+Register = tuple[int, str]
+"""(version, value): compared as a pair, the highest wins."""
+
+Ahead = tuple[int, int, int]
+"""(time_ms, selector, tag) of an entry that was dated later than its arrival and is not due yet."""
+
+
+class Record(NamedTuple):
+    """Immutable: folding returns a new one."""
+
+    memberships: frozenset[int] = frozenset()
+    timelines: Mapping[int, Timeline] = {}
+    registers: Mapping[str, Register] = {}
+    ahead: tuple[Ahead, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says no more than no record would."""
+        return not (self.timelines or self.registers or self.memberships)
+
+
+EMPTY = Record()
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[list[int], list[list[int]], list[tuple[str, int, str]], list[int]])
+
+
+def encode_record(record: Record) -> bytes:
+    """The packed form."""
+    timelines = [_pack(selector, timeline) for selector, timeline in sorted(record.timelines.items())]
+    registers = [(name, *register) for name, register in sorted(record.registers.items())]
+    ahead = [number for each in record.ahead for number in each]
+    return SCHEMA + _encoder.encode((sorted(record.memberships), timelines, registers, ahead))
+
+
+def decode_record(raw: bytes) -> Record:
+    """The inverse of `encode_record`. Raises BadRecord for bytes that it did not make."""
+    if raw[:1] != SCHEMA:
+        raise BadRecord(f"record starts with {raw[:1]!r}, not with schema {SCHEMA!r}; is its writer newer?")
+    try:
+        memberships, timelines, registers, ahead = _decoder.decode(memoryview(raw)[1:])
+        return Record(
+            frozenset(memberships),
+            {packed[0]: _unpack(packed) for packed in timelines},
+            {name: (version, value) for name, version, value in registers},
+            tuple((ahead[i], ahead[i + 1], ahead[i + 2]) for i in range(0, len(ahead), 3)),
+        )
+    except (msgspec.MsgspecError, IndexError, ValueError) as error:
+        raise BadRecord(f"record of {len(raw)} bytes is not readable: {error}") from None
+
+
+def _pack(selector: int, timeline: Timeline) -> list[int]:
+    width = len(timeline[0])
+    packed = [selector, width]
+    before = 0
+    for entry in timeline:
+        packed.append(entry[0] - before)
+        packed += entry[1:]
+        before = entry[0]
+    if len(packed) != 2 + width * len(timeline):
+        raise Crash(f"timeline of selector {selector} holds entries with a value beside others without one")
+    return packed
+
+
+def _unpack(packed: list[int]) -> Timeline:
+    width = packed[1]
+    if width not in (2, 3) or (len(packed) - 2) % width:
+        raise ValueError(f"timeline of width {width} with {len(packed) - 2} numbers")
+    entries: list[Entry] = []
+    time_ms = 0
+    for i in range(2, len(packed), width):
+        time_ms += packed[i]
+        entries.append((time_ms, packed[i + 1]) if width == 2 else (time_ms, packed[i + 1], packed[i + 2]))
+    return tuple(entries)
+
+
+def register_wins(challenger: Register, present: Register | None) -> bool:
+    """Whether a write replaces what is there: the highest (version, value) does."""
+    return present is None or challenger > present
+
+
+def json_ready(record: Record) -> dict[str, Any]:
+    """The record in a form for people: for `muster person --json` and the explanation API."""
+    return {
+        "memberships": sorted(record.memberships),
+        "timelines": {str(selector): [list(entry) for entry in line] for selector, line in record.timelines.items()},
+        "registers": {name: {"version": at, "value": value} for name, (at, value) in record.registers.items()},
+    }

@@ -1,0 +1,66 @@
+"""Every setting, once: environment variables `MUSTER_*`, above a TOML file, above the defaults below.
+
+The file is `muster.toml` in the working directory, or the one that `MUSTER_CONFIG` names.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+Codec = Literal["posthog", "plain"]
+
+
+class Settings(BaseSettings):
+    """Frozen. A value that does not fit raises pydantic.ValidationError, which names the setting."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSTER_", frozen=True, extra="forbid")
+
+    kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma-separated.")
+    redis: str = Field(
+        "redis://127.0.0.1:6379/0", description="Redis or Valkey URL; of a Cluster any nodes: redis://a:6379,b:6379."
+    )
+    redis_cluster: bool = Field(False, description="Whether that URL names a node of a Cluster.")
+    redis_replicas: int = Field(0, ge=0, le=5, description="Replicas that must have a change before it goes out.")
+    redis_prefix: str = Field("m", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="First part of every Redis key.")
+    clickhouse: str = Field("", description="ClickHouse URL, http://user:password@host:8123/database; empty: none.")
+
+    sources: dict[str, Codec] = Field(
+        {"muster.events": "plain"}, description="Topics of raw events, each with its codec: plain or posthog."
+    )
+    shards: int = Field(256, ge=1, le=16_384, description="Shards; fixed at installation.")
+    partitions: int = Field(8, ge=1, le=1_024, description="Partitions of muster.deltas; fixed at installation.")
+
+    clock: str = Field("system", description="system, or file:<path> for stepped time.")
+    clock_slack_ms: int = Field(5_000, ge=0, description="Input less than this behind leaves time to the clock.")
+    max_hold_ms: int = Field(3_600_000, ge=0, description="How long a silent source partition holds time back.")
+    mark_interval_ms: int = Field(1_000, ge=10, description="How often routers report progress.")
+    future_ms_max: int = Field(86_400_000, ge=0, description="An event dated further ahead of its arrival is refused.")
+    event_bytes_max: int = Field(1_048_576, ge=1_024, description="A longer event is refused.")
+    records_cached_max: int = Field(200_000, ge=0, description="Records that an owner keeps in memory.")
+    outbox_max: int = Field(100_000, ge=1, description="Changes waiting in a shard's outbox at which folding pauses.")
+    group_prefix: str = Field("muster", description="First part of every consumer group's name.")
+    session_timeout_ms: int = Field(6_000, ge=1_000, description="Consumer group session time-out.")
+
+    evaluator_host: str = Field("127.0.0.1", description="Address that the evaluator listens on.")
+    evaluator_port: int = Field(8_300, ge=0, le=65_535, description="Port that the evaluator listens on.")
+    tokens: dict[str, int] = Field({"phc_muster": 1}, description="API tokens, each with its team.")
+    control_host: str = Field("127.0.0.1", description="Address that control's web views listen on.")
+    control_port: int = Field(8_301, ge=0, le=65_535, description="Port of control's web views; 0: none.")
+    metrics_port: int = Field(0, ge=0, le=65_535, description="Port of a worker's Prometheus metrics; 0: none.")
+    data_dir: str = Field("./muster-data", description="Folder of the embedded parts and of control's state.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (pydantic-settings passes it by name)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (as above)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("MUSTER_CONFIG", "muster.toml"))
+        return init_settings, env_settings, toml
