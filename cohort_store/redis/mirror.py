@@ -1,0 +1,90 @@
+"""The registry's copy in Redis, and the word that it changed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio.client import PubSub
+
+from cohort_store.redis.link import FAILURES, Call, Link, pack, translated
+from cohort_store.redis.scripts import Script, ScriptCall, run_script
+
+POLL_S = 1.0
+"""How often the version is looked at while no word comes: a word that is lost delays a reader by this much."""
+
+
+class RedisRegistryMirror:
+    """See RegistryMirror. The hash ``<prefix>:registry``, and the channel of that name with ``:changed`` behind."""
+
+    def __init__(self, link: Link, prefix: str) -> None:
+        self._link = link
+        self._key = f"{prefix}:registry".encode()
+        self._channel = self._key + b":changed"
+        self._publish = Script("publish.lua")
+        self._fetched = 0
+        self._words: PubSub | None = None
+
+    async def publish(self, registry: bytes, version: int) -> None:
+        call = ScriptCall((self._key,), (b"%d" % version, registry, self._channel))
+        await run_script(self._link, self._publish, [call])
+
+    async def fetch(self) -> bytes | None:
+        call = Call(self._key, pack(b"HMGET", self._key, b"version", b"registry"))
+        ((version, registry),) = await self._link.run([call])
+        if version is None:
+            return None
+        self._fetched = int(version)
+        copy: bytes = registry
+        return copy
+
+    async def changed(self, timeout_s: float) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        words = await self._listen()
+        while True:
+            # Listening began first, so that whatever comes after this look is a word.
+            if await self._version() > self._fetched:
+                return True
+            left = deadline - loop.time()
+            if left <= 0:
+                return False
+            await self._word(words, min(left, POLL_S))
+
+    async def aclose(self) -> None:
+        await self._hang_up()
+        await self._link.aclose()
+
+    async def _version(self) -> int:
+        (version,) = await self._link.run([Call(self._key, pack(b"HGET", self._key, b"version"))])
+        return int(version or 0)
+
+    async def _listen(self) -> PubSub:
+        if self._words is not None:
+            return self._words
+        client = await self._link.subscriber(self._key)
+        words = client.pubsub(ignore_subscribe_messages=True)
+        try:
+            await words.subscribe(self._channel)
+        except FAILURES as error:
+            await _close(words)
+            raise translated(error) from error
+        self._words = words
+        return words
+
+    async def _word(self, words: PubSub, timeout_s: float) -> None:
+        """Return when somebody publishes, or after so long; a broken connection is Retry."""
+        try:
+            await words.get_message(timeout=timeout_s)
+        except FAILURES as error:
+            await self._hang_up()
+            raise translated(error) from error
+
+    async def _hang_up(self) -> None:
+        words, self._words = self._words, None
+        if words is not None:
+            await _close(words)
+
+
+async def _close(words: PubSub) -> None:
+    await words.aclose()  # type: ignore[no-untyped-call]
+    await words.connection_pool.disconnect()

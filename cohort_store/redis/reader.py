@@ -1,0 +1,83 @@
+"""The read side in Redis. Every method is one exchange, but for `members`, which is a few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cohort_store.ports import PAGE_MAX, Membership, MembersPage, Position
+from cohort_store.redis.keys import Layout, ShardKeys, unpack_person
+from cohort_store.redis.link import Call, Link, pack
+from cohort_store.redis.listing import Listing, Place, read_page
+from cohort_store.redis.positions import read_positions
+from cohort_store.subjects import DISTINCT_ID, Subject, shard_of
+
+_STANDING = (b"ready", b"now_ms", b"stale", b"warm_from_ms")
+
+
+class RedisMembershipReader:
+    """See MembershipReader."""
+
+    def __init__(self, link: Link, prefix: str, shards: int) -> None:
+        self._link = link
+        self._layout = Layout(prefix)
+        self._shards = shards
+
+    async def persons(self, distinct_ids: Sequence[tuple[int, str]]) -> list[str | None]:
+        asked = [(self._keys(Subject(team, DISTINCT_ID, text)), team, text) for team, text in distinct_ids]
+        held = await self._get((keys, keys.person(team, text)) for keys, team, text in asked)
+        return [None if packed is None else unpack_person(packed) for packed in held]
+
+    async def memberships(self, subjects: Sequence[Subject]) -> list[Membership]:
+        shards = [shard_of(subject, self._shards) for subject in subjects]
+        calls = []
+        for shard, subject in zip(shards, subjects, strict=True):
+            keys = self._layout[shard]
+            calls.append(Call(keys.prefix, pack(b"SMEMBERS", keys.memberships(subject))))
+        # Positions behind the sets: where a shard is lost in between, it is the position that is missing.
+        distinct = dict.fromkeys(shards)
+        calls += [_standing_call(self._layout[shard]) for shard in distinct]
+        replies = await self._link.run(calls)
+        standings = dict(zip(distinct, replies[len(subjects) :], strict=True))
+        return [_membership(handles, standings[shard]) for shard, handles in zip(shards, replies, strict=False)]
+
+    async def records(self, subjects: Sequence[Subject]) -> list[bytes | None]:
+        return await self._get((keys, keys.record(each)) for keys, each in ((self._keys(s), s) for s in subjects))
+
+    async def members(self, handle: int, cursor: str | None, limit: int) -> MembersPage:
+        place = Place() if cursor is None else Place.parse(cursor)
+        return await read_page(self._link, self._layout, Listing(handle, self._shards), place, min(limit, PAGE_MAX))
+
+    async def size(self, handle: int) -> int:
+        (size,) = await self.sizes([handle])
+        return size
+
+    async def sizes(self, handles: Sequence[int]) -> list[int]:
+        if not handles:
+            return []
+        fields = [b"%d" % handle for handle in handles]
+        shards = (self._layout[shard] for shard in range(self._shards))
+        replies = await self._link.run([Call(keys.prefix, pack(b"HMGET", keys.counts, *fields)) for keys in shards])
+        return [sum(int(count or 0) for count in counts) for counts in zip(*replies, strict=True)]
+
+    async def positions(self, shards: Sequence[int]) -> dict[int, Position]:
+        return await read_positions(self._link, self._layout, shards)
+
+    async def aclose(self) -> None:
+        await self._link.aclose()
+
+    def _keys(self, subject: Subject) -> ShardKeys:
+        return self._layout[shard_of(subject, self._shards)]
+
+    async def _get(self, wanted: Iterable[tuple[ShardKeys, bytes]]) -> list[bytes | None]:
+        return await self._link.run([Call(keys.prefix, pack(b"GET", key)) for keys, key in wanted])
+
+
+def _standing_call(keys: ShardKeys) -> Call:
+    return Call(keys.prefix, pack(b"HMGET", keys.pos, *_STANDING))
+
+
+def _membership(handles: Sequence[bytes], standing: Sequence[bytes | None]) -> Membership:
+    ready, now_ms, stale, warm_from_ms = standing
+    if ready is None:
+        return Membership(frozenset(), None, 0, False, 0)
+    return Membership(frozenset(map(int, handles)), int(ready), int(now_ms or 0), stale == b"1", int(warm_from_ms or 0))

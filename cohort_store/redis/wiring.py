@@ -1,0 +1,30 @@
+"""The adapters from settings. Nothing is opened before the first call; `aclose` of each closes what it opened."""
+
+from __future__ import annotations
+
+from cohort_store.redis.cluster import ClusterLink
+from cohort_store.redis.link import Link
+from cohort_store.redis.mirror import RedisRegistryMirror
+from cohort_store.redis.reader import RedisMembershipReader
+from cohort_store.redis.server import ServerLink
+from cohort_store.redis.store import RedisMembershipStore
+from cohort_store.settings import Settings
+
+
+def connect_store(settings: Settings) -> RedisMembershipStore:
+    """The write side."""
+    return RedisMembershipStore(_link(settings), settings.redis_prefix, settings.redis_replicas)
+
+
+def connect_reader(settings: Settings) -> RedisMembershipReader:
+    """The read side."""
+    return RedisMembershipReader(_link(settings), settings.redis_prefix, settings.shards)
+
+
+def connect_mirror(settings: Settings) -> RedisRegistryMirror:
+    """The registry's copy."""
+    return RedisRegistryMirror(_link(settings), settings.redis_prefix)
+
+
+def _link(settings: Settings) -> Link:
+    return ClusterLink(settings.redis) if settings.redis_cluster else ServerLink(settings.redis)
