@@ -1,0 +1,165 @@
+"""Who is in a cohort, by reading her whole history anew for every question.
+
+The oracle imports nothing of the product and keeps nothing of a person between questions: it takes a definition in its
+plain, readable form, the raw events of one person, and an instant, and applies the meaning of each condition
+word by word. It is slow, and meant to be.
+
+**Identity of events.** An event is known by its time and its tag, the crc32 of its uuid as lower-case text. So
+
+* the same event sent twice is one, whatever the case of its uuid;
+* two events in one millisecond are two;
+* the same uuid at another time is another event;
+* two different uuids in the same millisecond with the same crc32 are one. That is the single point where tags tell
+  less than uuids: among k events of one millisecond it happens once in 2³² / (k(k − 1) / 2) times. The oracle counts as
+  the product promises to, by tag; `distinct_uuids` counts by uuid, for a test that wants to see the difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from tests.oracle.operators import passes
+
+Plain = Mapping[str, Any]
+"""A definition, or a part of one, as plain JSON."""
+
+UNIT_MS = {
+    "ms": 1,
+    "s": 1000,
+    "m": 60 * 1000,
+    "h": 60 * 60 * 1000,
+    "d": 24 * 60 * 60 * 1000,
+    "w": 7 * 24 * 60 * 60 * 1000,
+    "mo": 30 * 24 * 60 * 60 * 1000,
+    "y": 365 * 24 * 60 * 60 * 1000,
+}
+
+
+class Event(NamedTuple):
+    """One raw event of the person in question."""
+
+    uuid: str
+    event: str
+    time_ms: int
+    properties: Plain = MappingProxyType({})
+
+    @property
+    def tag(self) -> int:
+        return crc32(self.uuid.lower().encode())
+
+
+def is_member(cohort: Plain, events: Iterable[Event], t: int, cohorts: Sequence[Plain] = ()) -> bool:
+    """Whether the person with these events is in the cohort at the instant t. `cohorts` are those it may refer to."""
+    return _holds(cohort["when"], list(events), t, {other["key"]: other for other in (*cohorts, cohort)})
+
+
+def members_at(cohorts: Sequence[Plain], events: Iterable[Event], t: int) -> dict[str, bool]:
+    """For each cohort, by key, whether the person is in it at t."""
+    history = list(events)
+    return {cohort["key"]: is_member(cohort, history, t, cohorts) for cohort in cohorts}
+
+
+def turning_points(cohorts: Sequence[Plain], events: Iterable[Event]) -> list[int]:
+    """Every instant at which any answer may differ from the millisecond before, sorted."""
+    times = [event.time_ms for event in events]
+    lengths = {0}
+    absolute: set[int] = set()
+    for cohort in cohorts:
+        for leaf in _leaves(cohort["when"]):
+            if "within" in leaf:
+                lengths.add(duration_ms(leaf["within"]))
+            absolute.update(instant_ms(leaf[bound]) for bound in ("since", "until") if leaf.get(bound))
+    return sorted({time + length for time in times for length in lengths} | absolute)
+
+
+def matching(leaf: Plain, events: Iterable[Event]) -> set[tuple[int, int]]:
+    """(time, tag) of each event that the leaf's selector matches: a set, since equal ones are the same event."""
+    return {(event.time_ms, event.tag) for event in events if _selects(leaf, event)}
+
+
+def distinct_uuids(leaf: Plain, events: Iterable[Event]) -> set[tuple[int, str]]:
+    """As `matching`, but known by uuid."""
+    return {(event.time_ms, event.uuid.lower()) for event in events if _selects(leaf, event)}
+
+
+@lru_cache
+def duration_ms(text: str) -> int:
+    """`1d12h` in milliseconds."""
+    return sum(UNIT_MS[unit] * int(number) for number, unit in re.findall(r"(\d+)([a-z]+)", text))
+
+
+@lru_cache
+def instant_ms(text: str) -> int:
+    """ISO 8601 in milliseconds since 1970, UTC where it names no zone, floored."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    since_epoch = when - datetime(1970, 1, 1, tzinfo=UTC)
+    return since_epoch.days * 86_400_000 + since_epoch.seconds * 1000 + since_epoch.microseconds // 1000
+
+
+def _holds(node: Plain, events: list[Event], t: int, cohorts: Mapping[str, Plain]) -> bool:
+    if "all" in node:
+        return False not in [_holds(child, events, t, cohorts) for child in node["all"]]
+    if "any" in node:
+        return True in [_holds(child, events, t, cohorts) for child in node["any"]]
+    if "not" in node:
+        return _holds(node["not"], events, t, cohorts) is False
+    if node["kind"] == "in_cohort":
+        return _holds(cohorts[node["cohort"]]["when"], events, t, cohorts)
+    number = len([each for each in matching(node, events) if _is_inside(node, each[0], t)])
+    if node["kind"] == "performed":
+        return number > 0
+    if node["kind"] == "count":
+        return _compares(number, node.get("op", "gte"), node["n"])
+    raise NotImplementedError(f"the oracle knows no condition of kind {node['kind']}")
+
+
+def _is_inside(leaf: Plain, time_ms: int, t: int) -> bool:
+    """Whether an event of that time lies in the leaf's interval, seen from t."""
+    if leaf.get("within") is not None:
+        return t - duration_ms(leaf["within"]) < time_ms <= t
+    since = instant_ms(leaf["since"])
+    if leaf.get("until") is None:
+        return since <= time_ms <= t
+    return since <= time_ms <= min(instant_ms(leaf["until"]), t)
+
+
+def _compares(number: int, op: str, n: int) -> bool:
+    if op == "gte":
+        return number >= n
+    if op == "gt":
+        return number > n
+    if op == "lte":
+        return number <= n
+    if op == "lt":
+        return number < n
+    if op == "eq":
+        return number == n
+    if op == "ne":
+        return number != n
+    raise NotImplementedError(f"the oracle knows no operator {op}")
+
+
+def _selects(leaf: Plain, event: Event) -> bool:
+    alternatives = leaf["any_of"] if leaf.get("any_of") else [leaf]
+    for alternative in alternatives:
+        if alternative["event"] not in ("any", event.event):
+            continue
+        if False not in [passes(test, event.properties) for test in alternative.get("where", ())]:
+            return True
+    return False
+
+
+def _leaves(node: Plain) -> list[Plain]:
+    if "not" in node:
+        return _leaves(node["not"])
+    if "all" in node or "any" in node:
+        return [leaf for child in node.get("all") or node["any"] for leaf in _leaves(child)]
+    return [node]
