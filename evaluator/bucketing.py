@@ -1,0 +1,49 @@
+"""Who falls into a rollout, and into which variant: PostHog's hash, so that both services agree.
+
+Source: PostHog's documented local evaluation. The SHA-1 of ``{flag key}.{distinct id}{salt}``, its first 15
+hexadecimal digits as a number, divided by the greatest such number: evenly spread over 0 to 1, the same for ever for
+the same flag and id. The salt is empty for a rollout and ``variant`` for the choice of a variant, so that the two
+are independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha1
+
+ROLLOUT_SALT = ""
+VARIANT_SALT = "variant"
+_GREATEST = float(0xFFFFFFFFFFFFFFF)
+"""A float on purpose: PostHog rounds before it divides, which the exact quotient of integers would not."""
+
+VariantTable = tuple[tuple[float, str], ...]
+"""Upper bounds (exclusive) with the variants below them, ascending."""
+
+
+def bucket(flag: str, distinct_id: str, salt: str = ROLLOUT_SALT) -> float:
+    """Where an id falls for a flag, 0 to 1."""
+    digest = sha1(f"{flag}.{distinct_id}{salt}".encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
+    return int(digest[:15], 16) / _GREATEST
+
+
+def within_rollout(flag: str, distinct_id: str, share: float) -> bool:
+    """Whether an id is in the first `share` (0 to 1, the bound included) of the people."""
+    return bucket(flag, distinct_id) <= share
+
+
+def variant_table(variants: Iterable[tuple[str, float]]) -> VariantTable:
+    """The table of (key, percentage) pairs. Bounds are sums of floats in the written order, as in PostHog."""
+    table: list[tuple[float, str]] = []
+    upper = 0.0
+    for key, percentage in variants:
+        upper += percentage / 100
+        table.append((upper, key))
+    return tuple(table)
+
+
+def variant_for(table: VariantTable, flag: str, distinct_id: str) -> str | None:
+    """The variant whose stretch the id's hash falls into; None above the last bound, and of an empty table."""
+    if not table:
+        return None
+    value = bucket(flag, distinct_id, VARIANT_SALT)
+    return next((key for upper, key in table if value < upper), None)

@@ -1,0 +1,60 @@
+"""A registry as the evaluator needs it: cohorts to be asked about, and flags compiled against them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cohort_store.errors import BadDefinition
+from cohort_store.flags import parse_flag
+from cohort_store.freshness import CohortView, view_of
+from cohort_store.registry import Registry, TeamRegistry
+from evaluator.flags import CompiledFlag, compile_flag
+
+
+@dataclass(frozen=True, slots=True)
+class TeamCatalog:
+    """What one team has defined."""
+
+    team: int
+    cohorts: Mapping[str, CohortView] = field(default_factory=dict)
+    """By key."""
+    flags: Mapping[str, CompiledFlag] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """One registry version, compiled. Replaced as a whole, never changed."""
+
+    version: int
+    teams: Mapping[int, TeamCatalog] = field(default_factory=dict)
+
+    def team(self, team: int) -> TeamCatalog:
+        """The team's part; an empty one where it has defined nothing."""
+        return self.teams.get(team) or TeamCatalog(team)
+
+
+def compile_catalog(registry: Registry) -> Catalog:
+    """Compile every team. Raises Crash where a registry was not made by `compiling.assign`."""
+    return Catalog(registry.version, {team: _compile_team(of_team) for team, of_team in registry.teams.items()})
+
+
+def _compile_team(registry: TeamRegistry) -> TeamCatalog:
+    views = [view_of(cohort) for cohort in registry.cohorts]
+    known: dict[int | str, CohortView] = {view.id: view for view in views} | {view.key: view for view in views}
+    flags: dict[str, CompiledFlag] = {}
+    refused: dict[str, str] = {}
+    for place, raw in enumerate(registry.flags):
+        try:
+            flag = parse_flag(raw, f"flags[{place}]")
+        except BadDefinition as error:
+            refused[_key_of(raw, place)] = str(error)
+        else:
+            flags[flag.key] = compile_flag(flag, known)
+    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, refused)
+
+
+def _key_of(raw: object, place: int) -> str:
+    return str(raw["key"]) if isinstance(raw, Mapping) and "key" in raw else f"flags[{place}]"

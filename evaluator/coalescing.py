@@ -1,0 +1,172 @@
+"""Reads that are asked for together leave together.
+
+All reads of one event-loop tick, and those that arrive while another call is under way, go out as one call of
+the store: what a client costs a call, not a command, is what an evaluator pays most for.
+
+A request brings a distinct id, the store keeps persons. The person of an id is remembered as a *guess* only: the
+call asks for the id's person and for the guessed person's membership side by side, so a guess that proves wrong
+costs a second round trip and never a wrong answer. An id never seen is guessed to be its own person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from cohort_store.errors import MusterError
+from cohort_store.ports import Membership, MembershipReader
+from cohort_store.subjects import PERSON, Subject
+
+BATCH_MAX = 512
+"""Reads a call; more wait for the next one."""
+
+FLIGHTS_MAX = 2
+"""Calls under way at once: one more than one, so that the store works while answers are written."""
+
+WAITING_MAX = 20_000
+"""Reads that may wait; beyond, a read is answered at once that nothing can be said."""
+
+GUESSES_MAX = 100_000
+"""Distinct ids whose person is remembered; the one not used for longest goes first."""
+
+DEADLINE_S = 0.5
+"""How long a call may take; then its reads are answered that nothing can be said."""
+
+
+logger = logging.getLogger(__name__)
+
+
+class Read(NamedTuple):
+    """One person as she was read. `membership` None: the store did not answer."""
+
+    person: str
+    membership: Membership | None
+
+
+Key = tuple[int, str]
+"""(team, distinct id)."""
+
+Report = Callable[[int, bool], None]
+"""Told of every call: how many reads shared it, and whether it failed or came too late."""
+
+
+class CoalescingReader:
+    """Batches reads of one event loop. Never raises for a store that is away: the read says so."""
+
+    def __init__(self, reader: MembershipReader, report: Report, *, deadline_s: float = DEADLINE_S) -> None:
+        self._reader = reader
+        self._report = report
+        self._deadline_s = deadline_s
+        self._guesses: OrderedDict[Key, str] = OrderedDict()
+        self._waiting: dict[Key, list[asyncio.Future[Read]]] = {}
+        self._flights: set[asyncio.Task[None]] = set()
+        self._departing = False
+        self._away = False
+        self._out = 0
+
+    @property
+    def under_way(self) -> int:
+        """Persons who are waited for, or asked for right now."""
+        return len(self._waiting) + self._out
+
+    async def read(self, team: int, distinct_id: str) -> Read:
+        """The person of a distinct id, and what is stored of her."""
+        key = (team, distinct_id)
+        if len(self._waiting) >= WAITING_MAX:
+            return Read(self._guess(key), None)
+        future: asyncio.Future[Read] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(future)
+        if not self._departing:
+            self._depart_soon()
+        return await future
+
+    async def close(self) -> None:
+        """Let the calls under way end."""
+        while self._flights:
+            await asyncio.gather(*self._flights, return_exceptions=True)
+
+    def _depart_soon(self) -> None:
+        if not self._departing and self._waiting and len(self._flights) < FLIGHTS_MAX:
+            self._departing = True
+            asyncio.get_running_loop().call_soon(self._depart)
+
+    def _depart(self) -> None:
+        self._departing = False
+        if len(self._waiting) <= BATCH_MAX:
+            batch, self._waiting = self._waiting, {}
+        else:
+            batch = {key: self._waiting.pop(key) for key in list(self._waiting)[:BATCH_MAX]}
+        flight = asyncio.get_running_loop().create_task(self._fly(batch))
+        self._flights.add(flight)
+        flight.add_done_callback(self._landed)
+
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        if not flight.cancelled():
+            flight.exception()  # those who asked have it already
+        self._depart_soon()
+
+    async def _fly(self, batch: dict[Key, list[asyncio.Future[Read]]]) -> None:
+        """Settle every read of the batch, whatever happens."""
+        keys = list(batch)
+        failed = False
+        self._out += len(keys)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                reads = await self._fetch(keys)
+        except (MusterError, TimeoutError) as error:
+            failed = True
+            self._mark_away(str(error) or f"no answer within {self._deadline_s} s")
+            reads = [Read(self._guess(key), None) for key in keys]
+        except BaseException as error:
+            for future in (each for futures in batch.values() for each in futures if not each.done()):
+                future.set_exception(error)
+            raise
+        else:
+            self._mark_back()
+        finally:
+            self._out -= len(keys)
+        self._report(len(keys), failed)
+        for futures, read in zip(batch.values(), reads, strict=True):
+            for future in futures:
+                if not future.done():
+                    future.set_result(read)
+
+    async def _fetch(self, keys: Sequence[Key]) -> list[Read]:
+        guesses = [self._guess(key) for key in keys]
+        subjects = [Subject(team, PERSON, guess) for (team, _), guess in zip(keys, guesses, strict=True)]
+        persons, memberships = await asyncio.gather(self._reader.persons(keys), self._reader.memberships(subjects))
+        known = [person or key[1] for key, person in zip(keys, persons, strict=True)]
+        wrong = [index for index, (guess, person) in enumerate(zip(guesses, known, strict=True)) if guess != person]
+        if wrong:
+            again = await self._reader.memberships([Subject(keys[index][0], PERSON, known[index]) for index in wrong])
+            for index, membership in zip(wrong, again, strict=True):
+                memberships[index] = membership
+                self._remember(keys[index], known[index])
+        return [Read(person, membership) for person, membership in zip(known, memberships, strict=True)]
+
+    def _mark_away(self, why: str) -> None:
+        if not self._away:
+            logger.warning("the membership store cannot be asked, policies answer: %s", why)
+        self._away = True
+
+    def _mark_back(self) -> None:
+        if self._away:
+            logger.info("the membership store answers again")
+        self._away = False
+
+    def _guess(self, key: Key) -> str:
+        person = self._guesses.get(key)
+        if person is None:
+            return key[1]
+        self._guesses.move_to_end(key)
+        return person
+
+    def _remember(self, key: Key, person: str) -> None:
+        self._guesses[key] = person
+        self._guesses.move_to_end(key)
+        if len(self._guesses) > GUESSES_MAX:
+            self._guesses.popitem(last=False)

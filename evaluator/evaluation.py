@@ -1,0 +1,74 @@
+"""All flags of one request, and how good the answers are. Pure: everything was read before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from cohort_store.durations import format_instant
+from cohort_store.freshness import CohortView, Status, complete_from_ms, member_of, status_of, trouble_with
+from cohort_store.ports import Membership
+from cohort_store.properties import Properties
+from evaluator.flags import CompiledFlag, FlagAnswer, is_unavailable
+
+
+class Person(NamedTuple):
+    """Whom a request is about: what it brought, and what was read of her (None: not read, or not readable)."""
+
+    distinct_id: str
+    properties: Properties
+    membership: Membership | None
+
+
+class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One cohort's answer about one person, and how good it is."""
+
+    id: int
+    key: str
+    version: int
+    status: Status
+    member: bool | None = None
+    """Absent where nothing can be said."""
+    complete_from: str | None = None
+    """While WARMING: the instant from which on no event was missed."""
+    detail: str | None = None
+    """Why nothing can be said."""
+
+
+def decide_all(flags: Iterable[CompiledFlag], person: Person) -> tuple[dict[str, FlagAnswer], int]:
+    """Every flag's answer by key, and of how many a policy answered in place of the conditions."""
+    distinct_id, properties, membership = person
+
+    def ask(cohort: CohortView) -> bool | None:
+        return member_of(cohort, membership)
+
+    def explain(cohort: CohortView) -> str:
+        return trouble_with(cohort, membership)
+
+    answers = {flag.key: flag.decide(distinct_id, properties, ask, explain) for flag in flags}
+    return answers, sum(map(is_unavailable, answers.values()))
+
+
+def cohorts_asked(flags: Sequence[CompiledFlag]) -> dict[str, CohortView]:
+    """Every cohort that one of the flags may ask, by key."""
+    return {cohort.key: cohort for flag in flags for cohort in flag.cohorts}
+
+
+def describe(cohort: CohortView, membership: Membership | None, stale_after_ms: int, now: int) -> CohortAnswer:
+    """The cohort's answer with its version and status."""
+    status = status_of(cohort, membership, stale_after_ms, now)
+    member = member_of(cohort, membership)
+    complete_from = None
+    if status is Status.WARMING and membership is not None:
+        complete_from = format_instant(complete_from_ms(cohort, membership.warm_from_ms))
+    return CohortAnswer(
+        id=cohort.id,
+        key=cohort.key,
+        version=cohort.number,
+        status=status,
+        member=member,
+        complete_from=complete_from,
+        detail=trouble_with(cohort, membership) if member is None else None,
+    )

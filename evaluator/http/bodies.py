@@ -1,0 +1,83 @@
+"""Bodies: their limit, their compression, and JSON into typed values."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import TypeVar
+
+import msgspec
+
+from evaluator.http.messages import Problem, Request, invalid
+
+BODY_BYTES_MAX = 1_048_576
+"""Of a body as sent, and again once it is unpacked."""
+
+_GZIP = 16 + zlib.MAX_WBITS
+_FIELD = re.compile(r"`\$\.?(.*)`$")
+_MISSING = re.compile(r"missing required field `(.*?)`")
+
+T = TypeVar("T")
+
+
+def too_large() -> Problem:
+    return invalid(
+        None, "body_too_large", f"the body is longer than {BODY_BYTES_MAX} bytes; send fewer properties", status=413
+    )
+
+
+def plain_body(request: Request) -> bytes:
+    """The body, unpacked where the request says that it is packed. Raises Problem."""
+    encoding = (request.headers.get("content-encoding") or "identity").lower()
+    compression = request.query.get("compression", "").lower() if request.query_string else ""
+    if encoding not in ("identity", "gzip"):
+        raise invalid(
+            "content-encoding", "unsupported", f"content-encoding {encoding[:40]!r} is not known; use gzip", 415
+        )
+    if compression not in ("", "gzip", "gzip-js"):
+        raise _unsupported("compression", compression)
+    if compression or encoding == "gzip":
+        return _gunzip(request.body)
+    return request.body
+
+
+def decode_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """The body as a typed value. Raises Problem, which names the field that is wrong."""
+    body = plain_body(request)
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise invalid(None, "malformed_json", f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise invalid(None, "too_deep", "the body is nested too deeply; send flat properties") from None
+
+
+def _unsupported(attr: str, value: str) -> Problem:
+    return invalid(attr, "unsupported", f"{attr} {value[:40]!r} is not known; use gzip", 415)
+
+
+def _gunzip(packed: bytes) -> bytes:
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        body = unpacking.decompress(packed, BODY_BYTES_MAX + 1)
+    except zlib.error as error:
+        raise invalid("content-encoding", "malformed_gzip", f"the body is not gzip: {error}") from None
+    if len(body) > BODY_BYTES_MAX:
+        raise too_large()
+    if not unpacking.eof:
+        raise invalid("content-encoding", "malformed_gzip", "the gzip body ends too early; send all of it")
+    return body
+
+
+def _wrong_field(message: str) -> Problem:
+    """A msgspec finding as a Problem: which field, and what was expected of it."""
+    place = _FIELD.search(message)
+    parent = place[1] if place else ""
+    missing = _MISSING.search(message)
+    if missing:
+        attr = f"{parent}.{missing[1]}" if parent else missing[1]
+        return invalid(attr, "required", f"{attr} is required")
+    said = message.split(" - at ", maxsplit=1)[0]
+    return invalid(parent or None, "invalid_input", f"{parent or 'the body'}: {said[:1].lower()}{said[1:]}")

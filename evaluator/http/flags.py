@@ -1,0 +1,127 @@
+"""POST /flags: every flag of a team for one distinct id, in PostHog's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import getrandbits
+from typing import Any
+
+import msgspec
+
+from cohort_store.freshness import data_age_ms
+from cohort_store.ports import Membership
+from cohort_store.subjects import ID_BYTES_MAX
+from evaluator.catalog import TeamCatalog
+from evaluator.coalescing import Read
+from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
+from evaluator.flags import CompiledFlag, FlagAnswer
+from evaluator.http.bodies import decode_body
+from evaluator.http.messages import Request, Response, answer, invalid
+from evaluator.http.service import Service
+
+
+class FlagsRequest(msgspec.Struct):
+    """What an SDK sends. Fields that are not named here are ignored."""
+
+    distinct_id: str
+    token: str | None = None
+    api_key: str | None = None
+    """Another name for `token`."""
+    person_properties: dict[str, Any] | None = None
+    flag_keys_to_evaluate: list[str] | None = None
+    """Only these flags; keys that no flag has are left out of the answer."""
+
+
+class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How good the answer is; sent on `X-Muster: 1` or `?muster=1`."""
+
+    registry_version: int
+    person: str | None = None
+    """The person that the distinct id stands for; absent where no cohort had to be asked."""
+    data_age_ms: int | None = None
+    """How far the person's roll is behind; absent where nothing could be read."""
+    cohorts: dict[str, CohortAnswer] = {}
+    """Every cohort that one of the flags may ask, by key."""
+    refused: dict[str, str] = {}
+    """Flags that this evaluator cannot read, with the reason."""
+
+
+class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """PostHog's answer, version 2."""
+
+    flags: dict[str, FlagAnswer]
+    errors_while_computing_flags: bool
+    """True where a flag's `on_unavailable` answered, a flag is unreadable, or no definitions are loaded yet."""
+    request_id: str
+    evaluated_at: int
+    """Milliseconds since 1970."""
+    muster: FlagsMuster | None = None
+
+
+_decoder = msgspec.json.Decoder(FlagsRequest)
+
+
+async def post_flags(service: Service, request: Request) -> Response:
+    body = decode_body(request, _decoder)
+    catalog = service.registry.catalog.team(service.team_of(*_token_of(body)))
+    _check_distinct_id(body.distinct_id)
+    flags = _selected(catalog, body.flag_keys_to_evaluate)
+    read: Read | None = None
+    if any(flag.cohorts for flag in flags):
+        read = await service.reads.read(catalog.team, body.distinct_id)
+    person = Person(body.distinct_id, body.person_properties or {}, read.membership if read else None)
+    answers, unavailable = decide_all(flags, person)
+    service.metrics.flags_answered(len(answers), unavailable)
+    now = service.clock.now_ms()
+    wants_muster = request.wants("x-muster", "muster")
+    return answer(
+        FlagsAnswer(
+            flags=answers,
+            errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
+            request_id=_request_id(),
+            evaluated_at=now,
+            muster=_quality(service, flags, catalog, read, now) if wants_muster else None,
+        )
+    )
+
+
+def _quality(
+    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, read: Read | None, now: int
+) -> FlagsMuster:
+    membership: Membership | None = read.membership if read else None
+    cohorts = cohorts_asked(flags)
+    return FlagsMuster(
+        registry_version=service.registry.catalog.version,
+        person=read.person if read else None,
+        data_age_ms=data_age_ms(membership, now) if membership and membership.ready is not None else None,
+        cohorts={key: describe(cohort, membership, service.stale_after_ms, now) for key, cohort in cohorts.items()},
+        refused=dict(catalog.refused),
+    )
+
+
+def _selected(catalog: TeamCatalog, keys: list[str] | None) -> Sequence[CompiledFlag]:
+    if keys is None:
+        return tuple(catalog.flags.values())
+    return [catalog.flags[key] for key in dict.fromkeys(keys) if key in catalog.flags]
+
+
+def _request_id() -> str:
+    # A UUID of version 4, but no secret: it joins an answer with an SDK's report of it, and needs no system call.
+    digits = f"{getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def _token_of(body: FlagsRequest) -> tuple[str, str]:
+    """The token, and the field that brought it."""
+    if body.token:
+        return body.token, "token"
+    if body.api_key:
+        return body.api_key, "api_key"
+    raise invalid("token", "required", "token is required: the project's API token")
+
+
+def _check_distinct_id(distinct_id: str) -> None:
+    if not distinct_id:
+        raise invalid("distinct_id", "required", "distinct_id is empty; send the id of the person who asks")
+    if len(distinct_id) > ID_BYTES_MAX or len(distinct_id.encode()) > ID_BYTES_MAX:
+        raise invalid("distinct_id", "too_long", f"distinct_id is longer than {ID_BYTES_MAX} bytes; send a shorter id")

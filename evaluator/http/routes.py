@@ -1,0 +1,164 @@
+"""Everything that is served, in one list: what the application dispatches on, and what OpenAPI describes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from evaluator.http import cohorts, flags, health, openapi, persons
+from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
+from evaluator.http.service import Service
+
+Handler = Callable[[Service, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method on one path. `operation` says the rest to those who read the OpenAPI document."""
+
+    method: str
+    template: str
+    """A path, in which `{name}` stands for one segment."""
+    handler: Handler
+    operation: openapi.Operation
+
+
+async def get_openapi(_service: Service, _request: Request) -> Response:
+    return Response(200, openapi.document([(each.method, each.template, each.operation) for each in ROUTES]))
+
+
+_MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so does the header X-Muster.")
+_CURSOR = openapi.Parameter("cursor", "query", "Where the page begins: the cursor of the page before.")
+_LIMIT = openapi.Parameter("limit", "query", "Members a page, 1 to 1000; 100 if absent.", "integer")
+_KEY = openapi.Parameter("key", "path", "The cohort's key, or its id.")
+_DISTINCT_ID = openapi.Parameter("distinct_id", "query", "Ask for the person of this distinct id instead.")
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        "/flags",
+        flags.post_flags,
+        openapi.Operation(
+            "Every flag of a team for one distinct id",
+            flags.FlagsAnswer,
+            request=flags.FlagsRequest,
+            parameters=(
+                openapi.Parameter("v", "query", "The answer's version; every value is answered in version 2."),
+                openapi.Parameter("compression", "query", "gzip: the body is packed."),
+                _MUSTER,
+            ),
+            problems=(400, 401, 413, 415),
+        ),
+    ),
+    Route(
+        "GET",
+        "/cohorts",
+        cohorts.get_cohorts,
+        openapi.Operation(
+            "The team's cohorts and how ready they are",
+            cohorts.CohortsAnswer,
+            problems=(401, 503),
+            secured=True,
+        ),
+    ),
+    Route(
+        "GET",
+        "/cohorts/{key}/members",
+        cohorts.get_members,
+        openapi.Operation(
+            "Who is stored in a cohort, page by page. Of a cohort that holds for people who never did anything "
+            "(`complemented`) those are the exceptions: its members are all other known persons, and a list of them "
+            "is the list of persons in ClickHouse without these",
+            cohorts.MembersAnswer,
+            parameters=(_KEY, _LIMIT, _CURSOR),
+            problems=(400, 401, 404, 409, 503),
+            secured=True,
+        ),
+    ),
+    Route(
+        "GET",
+        "/persons",
+        persons.get_person,
+        openapi.Operation(
+            "The memberships of a distinct id's person",
+            persons.PersonAnswer,
+            parameters=(_DISTINCT_ID,),
+            problems=(400, 401, 503),
+            secured=True,
+        ),
+    ),
+    Route(
+        "GET",
+        "/persons/{id}",
+        persons.get_person,
+        openapi.Operation(
+            "One person's memberships; an id of which nothing is stored is tried as a distinct id",
+            persons.PersonAnswer,
+            parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
+            problems=(400, 401, 503),
+            secured=True,
+        ),
+    ),
+    Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
+    Route(
+        "GET",
+        "/ready",
+        health.get_ready,
+        openapi.Operation("Whether requests can be answered from the store", health.Readiness, unready=True),
+    ),
+    Route("GET", "/metrics", health.get_metrics, openapi.Operation("Metrics for Prometheus", None)),
+    Route("GET", "/openapi.json", get_openapi, openapi.Operation("This document", None)),
+)
+
+Found = tuple[Route, Mapping[str, str]]
+
+
+class Router:
+    """Finds the route of a path, with and without a slash at its end."""
+
+    def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
+        self._exact: dict[tuple[str, str], Found] = {}
+        self._paths: dict[str, list[str]] = {}
+        self._templates: list[tuple[tuple[str, ...], Route]] = []
+        for route in routes:
+            if "{" in route.template:
+                self._templates.append((tuple(route.template.split("/")), route))
+                continue
+            for path in (route.template, f"{route.template}/"):
+                self._exact[route.method, path] = (route, {})
+                self._paths.setdefault(path, []).append(route.method)
+
+    def find(self, method: str, path: str) -> Found:
+        """The route, with the values of its template's places. Raises Problem 404 or 405."""
+        found = self._exact.get((method, path))
+        if found is not None:
+            return found
+        allowed = list(self._paths.get(path, ()))
+        for template, route in self._templates:
+            values = _match(template, path)
+            if values is not None:
+                if route.method == method:
+                    return route, values
+                allowed.append(route.method)
+        if allowed:
+            detail = f"{method[:20]} is not served here; use {', '.join(allowed)}"
+            body = ProblemBody("method_not_allowed", "method_not_allowed", detail, None)
+            raise Problem(405, body, (("allow", ", ".join(allowed)),))
+        raise not_found("not_found", f"nothing is served at {path[:200]!r}; GET /openapi.json lists what is")
+
+
+def _match(template: tuple[str, ...], path: str) -> dict[str, Any] | None:
+    segments = path.removesuffix("/").split("/")
+    if len(segments) != len(template):
+        return None
+    values = {}
+    for expected, segment in zip(template, segments, strict=True):
+        if expected.startswith("{"):
+            if not segment:
+                return None
+            values[expected[1:-1]] = unquote(segment, errors="replace")
+        elif expected != segment:
+            return None
+    return values
