@@ -1,0 +1,113 @@
+"""Raw events over aiokafka, for the router and for the archive: see ``processors.router.ports.EventSource``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import IllegalStateError, InvalidSessionTimeoutError, KafkaError
+
+from cohort_store.clocks import Clock
+from cohort_store.errors import Crash, Retry
+from cohort_store.settings import Settings
+from processors.kafka import clients
+from processors.router.ports import Polled, ReadOut
+from processors.router.progress import FetchTimes, Source
+
+POLL_MS = 100
+COMMIT_DEADLINE_S = 5.0
+MESSAGES_MAX = 20_000
+"""A poll hands out at most so many: a whole fetch of eight partitions, where events have 400 bytes or more. What is
+left over makes its partition lag the others, and with it the time of all owners, which is the last one's."""
+
+
+class KafkaEventSource:
+    """A member of a role's group on every source topic."""
+
+    def __init__(self, settings: Settings, clock: Clock, role: str) -> None:
+        self._role = role
+        self._topics = sorted(settings.sources)
+        self._consumer: AIOKafkaConsumer = clients.group_consumer(settings, role)
+        self._clock = clock
+        self._moves = _Moves()
+        self._poll_ms = min(POLL_MS, settings.mark_interval_ms)
+        self._looked_ms = 0
+        self._generation = 0
+        self._fetch_times = FetchTimes()
+
+    async def start(self) -> None:
+        """Join the group. Raises Retry where no broker answers, Crash where it refuses the settings."""
+        self._consumer.subscribe(self._topics, listener=self._moves)
+        self._looked_ms = self._clock.now_ms()
+        try:
+            await self._consumer.start()
+        except InvalidSessionTimeoutError as error:
+            raise Crash("the broker refuses session_timeout_ms; Apache Kafka takes 6000 and more by default") from error
+        except KafkaError as error:
+            raise Retry(f"the group of the {self._role} cannot be joined: {error!r}") from error
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        await clients.stop(self._consumer)
+
+    @property
+    def assigned(self) -> frozenset[Source]:
+        """The partitions of the present generation."""
+        return frozenset(Source(*partition) for partition in self._consumer.assignment())
+
+    async def poll(self) -> Polled:
+        """The next messages; returns without any after POLL_MS, or one mark interval if that is less."""
+        try:
+            found = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=MESSAGES_MAX)
+        except KafkaError as error:
+            raise Retry(f"the sources cannot be read: {error!r}") from error
+        # Messages that came while partitions moved belong to the assignment that is being made.
+        await self._moves.settled.wait()
+        if self._moves.generation != self._generation:
+            self._generation, self._fetch_times = self._moves.generation, FetchTimes()
+        messages = {Source(*partition): records for partition, records in found.items()}
+        return Polled(self._generation, messages, await self._look())
+
+    async def commit(self, offsets: Mapping[Source, int]) -> None:
+        """Commit those that are still assigned."""
+        assigned = self._consumer.assignment()
+        present = {TopicPartition(*source): offset for source, offset in offsets.items() if source in assigned}
+        try:
+            if present:
+                async with asyncio.timeout(COMMIT_DEADLINE_S):
+                    await self._consumer.commit(present)
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            raise Retry(f"{len(present)} offsets were not committed: {error!r}") from error
+
+    async def _look(self) -> dict[Source, ReadOut]:
+        """Which partitions are read to their end, as of which instant."""
+        before_ms, self._looked_ms = self._looked_ms, self._clock.now_ms()
+        read_out: dict[Source, ReadOut] = {}
+        for partition in self._consumer.assignment():
+            source = Source(*partition)
+            end = self._consumer.highwater(partition)
+            sent_ms = self._fetch_times.look(source, self._consumer.last_poll_timestamp(partition), before_ms)
+            if sent_ms is None or end is None:
+                continue
+            # Does not wait: where a fetch was answered, there is a position.
+            if await self._consumer.position(partition) == end:
+                read_out[source] = ReadOut(end, sent_ms)
+        return read_out
+
+
+class _Moves(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notices that partitions move."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.settled = asyncio.Event()
+        self.settled.set()
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002
+        self.settled.clear()
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:  # noqa: ARG002
+        self.generation += 1
+        self.settled.set()

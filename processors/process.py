@@ -1,0 +1,51 @@
+"""A role's process: an event loop that ends cleanly when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from cohort_store.errors import Crash
+
+GARBAGE_THRESHOLDS = (100_000, 20, 100)
+
+
+def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
+    """Run `main` on uvloop until it ends, or SIGTERM or SIGINT cancels it. Its exceptions end the process.
+
+    What is held for long (a hundred thousand records) is looked at by the garbage collector seldom: its default
+    thresholds cost more than the work itself, for cycles that hardly come about.
+    """
+    import uvloop
+
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_cancellable(main))
+
+
+async def _cancellable(main: Callable[[], Awaitable[None]]) -> None:
+    task = asyncio.ensure_future(main())
+    loop = asyncio.get_running_loop()
+    is_told = False
+
+    def end() -> None:
+        nonlocal is_told
+        is_told = True
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    try:
+        await task
+    except asyncio.CancelledError as error:
+        if not is_told:
+            raise Crash("cancelled by nobody: a library let the end of a task of its own through") from error
