@@ -1,0 +1,114 @@
+"""Which selectors want which events: a plan, turned towards event names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cohort_store.deltas import DeltaEntry
+from cohort_store.plans import Plan, TeamPlan
+from cohort_store.properties import Properties
+from cohort_store.property_values import number_of
+from cohort_store.selectors import Predicate, Selector
+from processors.codecs.event import Event
+
+FIXED_POINT = 1_000_000
+"""Values are whole multiples of a millionth: a sum of floats would depend on its order."""
+VALUE_MAX = 2**63 - 1
+
+
+class Route(NamedTuple):
+    """One selector, as far as one event name is concerned."""
+
+    selector: int
+    predicate: Predicate | None
+    """None: every event of that name."""
+    value: str | None
+    """The property whose number goes into the entry; an event without it has no entry then."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamRoutes:
+    """What one team wants."""
+
+    by_name: Mapping[str, tuple[Route, ...]]
+    of_any: tuple[Route, ...]
+    """Routes of every event whose name is not in `by_name`."""
+
+    def of(self, name: str) -> tuple[Route, ...]:
+        """The routes of an event of that name; empty where nobody wants it."""
+        return self.by_name.get(name, self.of_any)
+
+
+@dataclass(frozen=True, slots=True)
+class RouterPlan:
+    """A registry version, compiled for routing."""
+
+    version: int
+    names: frozenset[str] | None
+    """The event names that some team wants; None: all of them."""
+    teams: Mapping[int, TeamRoutes]
+
+
+def compile_routes(plan: Plan) -> RouterPlan:
+    """The plan, turned towards event names. A team without selectors is not in it."""
+    teams = {team: _team_routes(of_team) for team, of_team in plan.teams.items() if of_team.selectors}
+    if any(routes.of_any for routes in teams.values()):
+        return RouterPlan(plan.version, None, teams)
+    names = frozenset(name for routes in teams.values() for name in routes.by_name)
+    return RouterPlan(plan.version, names, teams)
+
+
+def entries_of(event: Event, routes: tuple[Route, ...]) -> tuple[DeltaEntry, ...]:
+    """The event's entries, one for each selector that it matches. Raises BadEvent where its properties are unreadable.
+
+    The properties are read at most once, and only where a route asks for them.
+    """
+    entries: list[DeltaEntry] = []
+    properties: Properties | None = None
+    for selector, predicate, value in routes:
+        amount: int | None = None
+        if predicate is not None or value is not None:
+            if properties is None:
+                properties = event.properties()
+            if predicate is not None and not predicate(properties):
+                continue
+            if value is not None:
+                amount = _fixed_point(properties.get(value))
+                if amount is None:
+                    continue
+        entries.append(DeltaEntry(selector, event.time_ms, event.tag, amount))
+    return tuple(entries)
+
+
+def _fixed_point(value: object) -> int | None:
+    number = number_of(value)
+    if number is None:
+        return None
+    amount = round(number * FIXED_POINT)
+    return amount if -VALUE_MAX <= amount <= VALUE_MAX else None
+
+
+def _team_routes(plan: TeamPlan) -> TeamRoutes:
+    names = {a.event for selector in plan.selectors.values() for a in selector.alternatives if a.event is not None}
+    return TeamRoutes({name: _routes(plan, name) for name in names}, _routes(plan, None))
+
+
+def _routes(plan: TeamPlan, name: str | None) -> tuple[Route, ...]:
+    found = ((handle, selector, _predicates(selector, name)) for handle, selector in sorted(plan.selectors.items()))
+    return tuple(Route(handle, _any_of(tests), selector.value) for handle, selector, tests in found if tests)
+
+
+def _predicates(selector: Selector, name: str | None) -> list[Predicate | None]:
+    """Of the alternatives that an event of that name may match; `name` None: an event of a name that none mentions."""
+    return [a.predicate() for a in selector.alternatives if a.event is None or (name is not None and a.event == name)]
+
+
+def _any_of(predicates: list[Predicate | None]) -> Predicate | None:
+    tests = tuple(test for test in predicates if test is not None)
+    if len(tests) < len(predicates):
+        return None
+    if len(tests) == 1:
+        return tests[0]
+    return lambda properties: any(test(properties) for test in tests)
