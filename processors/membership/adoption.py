@@ -1,0 +1,94 @@
+"""What has to be known of partitions before they are adopted, and whether what is owned is still the same topic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from cohort_store.changes import Change
+from cohort_store.ports import MembershipStore, Offset, Position
+from processors.membership.owner import Owner
+from processors.membership.partition import DELTAS
+from processors.membership.resume import Bounds, Resumed, is_same_topic, last_folded, resume
+
+T = TypeVar("T")
+
+
+class Log(Protocol):
+    """Looking back into the log; see processors.kafka.membership_log."""
+
+    async def bounds(self, partitions: Sequence[int]) -> dict[int, Bounds]:
+        """The bounds of partitions of muster.deltas."""
+        ...
+
+    async def message_ids(self, offsets: Mapping[int, int]) -> dict[int, bytes | None]:
+        """The id of the message at each partition's offset, which lies within the partition's bounds.
+
+        UNREADABLE_ID where it is none of ours, None where there is nothing at that very offset.
+        """
+        ...
+
+    async def changes(self, partition: int, offset: int) -> tuple[list[Change], int]:
+        """The changes published from an offset on, the last of each (cohort, subject), and the offset behind all."""
+        ...
+
+
+class Standing(NamedTuple):
+    """Where a partition stands: its shards, the changes that may have been lost, and the offset behind those."""
+
+    resumed: Resumed
+    changes: list[Change]
+    changes_offset: int
+
+
+async def look_up(store: MembershipStore, log: Log, owner: Owner, partitions: Sequence[int]) -> dict[int, Standing]:
+    """Everything that adopting these partitions needs. Their changes must have been claimed before."""
+    shards = {number: owner.shards_of(number) for number in partitions}
+    held = await store.positions([shard for of_partition in shards.values() for shard in of_partition])
+    positions = {number: {s: held[s] for s in of_number if s in held} for number, of_number in shards.items()}
+    furthest = {number: last_folded(DELTAS, of_number) for number, of_number in positions.items()}
+    bounds, same = await same_topics(log, furthest)
+    resumed = {
+        number: resume(
+            shards[number], DELTAS, positions[number], bounds[number], owner.fresh_position(number), same=same[number]
+        )
+        for number in partitions
+    }
+    starts = [_changes_start(positions[number], len(shards[number])) for number in partitions]
+    changes = await together(log.changes(number, start) for number, start in zip(partitions, starts, strict=True))
+    return {number: Standing(resumed[number], *found) for number, found in zip(partitions, changes, strict=True)}
+
+
+async def same_topics(log: Log, furthest: Mapping[int, Offset | None]) -> tuple[dict[int, Bounds], dict[int, bool]]:
+    """The partitions' bounds, and whether the offsets belong to the topic as it is.
+
+    The bounds are looked up after the offsets: those of another owner, who goes on meanwhile, must not lie behind an
+    end that was looked up before.
+    """
+    bounds = await log.bounds(list(furthest))
+    inside = {
+        number: offset.next - 1
+        for number, offset in furthest.items()
+        if offset is not None and bounds[number].beginning < offset.next <= bounds[number].end
+    }
+    ids = await log.message_ids(inside) if inside else {}
+    return bounds, {
+        number: is_same_topic(offset, bounds[number], ids.get(number)) for number, offset in furthest.items()
+    }
+
+
+def _changes_start(positions: Mapping[int, Position], shards: int) -> int:
+    """From where on changes may have been lost: a shard whose position is gone may have told anything that is there."""
+    return min(position.changes_offset for position in positions.values()) if len(positions) == shards else 0
+
+
+async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of calls at the same time. When one's failure is raised, none is under way any more."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    found: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        found.append(result)
+    return found

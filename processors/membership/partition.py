@@ -1,0 +1,100 @@
+"""One partition that is owned: its shards, its clock, how far it was folded, and what waits in messages. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cohort_store.deltas import PERSON_REGISTER, Delta, DeltaMessage
+from cohort_store.ports import DistinctIdWrite, Offset
+from cohort_store.records import Record
+from cohort_store.subjects import DISTINCT_ID, Subject
+from processors.membership.progress import ProgressClock, Reading
+from processors.membership.shards import Shard, Work
+
+DELTAS = "muster.deltas"
+_NO_OFFSET = Offset(-1, b"")
+
+
+class Received(NamedTuple):
+    """A message of muster.deltas with its offset."""
+
+    offset: int
+    message: DeltaMessage
+
+
+@dataclass(slots=True)
+class Partition:
+    """See the module's docstring. As of the last commits, but for `clock` and `offset`, which input moves."""
+
+    number: int
+    shards: dict[int, Shard]
+    clock: ProgressClock
+    offset: Offset
+    """Behind everything that was taken in."""
+    changes_offset: int
+    """How far its partition of muster.membership-changes needs no looking at."""
+    records: dict[Subject, Record] = field(default_factory=dict)
+    was_sought: bool = True
+    """Whether the next messages come from a place that was just looked up: only then may there be a gap before them."""
+
+    def is_gap_before(self, messages: Sequence[Received]) -> bool:
+        """Whether messages are missing between what was taken in and these."""
+        return not self.was_sought and messages[0].offset > self.offset.next
+
+    def take(self, messages: Sequence[Received], elapsed_ms: int) -> list[Work]:
+        """What waits for each shard, from messages in the order of their offsets; what a shard has folded does not."""
+        works: dict[int, Work] = {}
+        folded = {number: _next(shard) for number, shard in self.shards.items()}
+        for offset, message in messages:
+            for mark in message.marks:
+                self.clock.observe(mark, elapsed_ms)
+            for number, deltas in message.shards:
+                if folded.get(number, offset + 1) > offset:
+                    continue
+                work = works.get(number)
+                if work is None:
+                    work = works[number] = Work(self.shards[number], {})
+                for delta in deltas:
+                    _put(work, delta)
+        if messages[-1].offset >= self.offset.next:
+            self.offset = Offset(messages[-1].offset + 1, messages[-1].message.id)
+        self.was_sought = False
+        for work in works.values():
+            work.offsets = self.reached(work.shard)
+        return list(works.values())
+
+    def reached(self, shard: Shard) -> dict[str, Offset]:
+        """A shard's offsets once all that was taken in is folded; one that is ahead of that stays ahead."""
+        present = shard.position.offsets.get(DELTAS, _NO_OFFSET)
+        return {DELTAS: self.offset if self.offset.next > present.next else present}
+
+    def is_behind(self, shard: Shard, reading: Reading) -> bool:
+        """Whether a shard's position says less than is known."""
+        position = shard.position
+        return (
+            not shard.known
+            or now_of(shard, reading) != position.now_ms
+            or reading.stale is not position.stale
+            or _next(shard) < self.offset.next
+        )
+
+
+def now_of(shard: Shard, reading: Reading) -> int:
+    """The shard's now: never less than at its last commit."""
+    return shard.position.now_ms if reading.now_ms is None else max(reading.now_ms, shard.position.now_ms)
+
+
+def _next(shard: Shard) -> int:
+    return shard.position.offsets.get(DELTAS, _NO_OFFSET).next
+
+
+def _put(work: Work, delta: Delta) -> None:
+    subject = delta.subject
+    if subject.kind != DISTINCT_ID:
+        work.deltas.setdefault(subject, []).append(delta)
+        return
+    for name, version, value in delta.registers:
+        if name == PERSON_REGISTER:
+            work.distinct_ids.append(DistinctIdWrite(subject.team, subject.id, value, version))

@@ -1,0 +1,312 @@
+"""What one step of a shard writes. Pure: states and instants in, a `ShardCommit` out.
+
+A step folds waiting deltas and runs due timers in one commit, at one instant. What does not fit into a
+commit goes out in several; the rule for those keeps two promises of the position:
+
+* its `now` never passes an instant before all input up to it is folded. So folds that are not the last of
+  their input are evaluated at the shard's old instant, and leave offset and instant where they were;
+* its `now` never passes a timer that has not run. So when more timers are due than fit, the commit is
+  dated at the first one left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cohort_store.changes import ENTERED, LEFT, Cause, Change, encode_change
+from cohort_store.deltas import Delta
+from cohort_store.durations import format_instant
+from cohort_store.folding import Folded, Replayed, advance, fold
+from cohort_store.plans import CohortPlan, Plan
+from cohort_store.ports import (
+    COMMIT_BYTES_MAX,
+    COMMIT_RECORDS_MAX,
+    DistinctIdWrite,
+    Due,
+    Offset,
+    Position,
+    RecordWrite,
+    ShardCommit,
+    commit_bytes,
+)
+from cohort_store.records import EMPTY, Ahead, Record, encode_record
+from cohort_store.subjects import Subject
+
+DISTINCT_IDS_MAX = 500
+"""Distinct ids a commit."""
+
+
+@dataclass(slots=True)
+class Shard:
+    """A shard as its owner knows it: as of its last commit."""
+
+    number: int
+    position: Position
+    known: bool
+    """Whether the store has a position for it."""
+    next_due_ms: int | None = 0
+    """No timer is due before this; None: none at all."""
+    records_max: int = COMMIT_RECORDS_MAX
+    """Records that its next commit may hold; halved by a commit that came out too large, and grown again."""
+    sweep: str | None = None
+    """Cursor of the sweep under way over the shard's records, while `sweeping`."""
+    sweeping: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """What waits for one shard: deltas by subject, and the offsets that they reach when all are folded."""
+
+    shard: Shard
+    offsets: Mapping[str, Offset]
+    deltas: dict[Subject, list[Delta]] = field(default_factory=dict)
+    distinct_ids: list[DistinctIdWrite] = field(default_factory=list)
+
+    @property
+    def has_input(self) -> bool:
+        """Whether there is anything to fold; without, only timers are left, which come up again by themselves."""
+        return bool(self.deltas or self.distinct_ids)
+
+
+class Instant(NamedTuple):
+    """When a step takes place: the shard's now, and the clock that numbers its changes."""
+
+    now_ms: int
+    clock_us: int
+    stale: bool
+    commit_id: bytes
+    """Random, and new with every round of commits."""
+
+
+@dataclass(slots=True)
+class Step:
+    """One commit, with what the owner remembers once it is in."""
+
+    shard: Shard
+    commit: ShardCommit
+    records: dict[Subject, Record]
+    next_due_ms: int | None
+    rest: Work | None
+    """What is still to be done; None when the work is finished."""
+    overflow: list[tuple[Subject, Ahead]]
+    is_too_large: bool
+    """Whether the commit is beyond its bound, and fewer records would make it smaller."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """Collects one commit's writes, changes and due times."""
+
+    shard: Shard
+    plan: Plan
+    at_ms: int
+    sequence: int
+    commit_id: bytes
+    writes: list[RecordWrite] = field(default_factory=list)
+    changes: list[bytes] = field(default_factory=list)
+    records: dict[Subject, Record] = field(default_factory=dict)
+    overflow: list[tuple[Subject, Ahead]] = field(default_factory=list)
+    earliest_ms: int | None = None
+
+    def fold(self, subject: Subject, before: Record, deltas: Sequence[Delta]) -> None:
+        """Fold deltas into a record."""
+        folded = fold(before, deltas, self.plan.team(subject.team), self.at_ms)
+        if not isinstance(folded, Replayed):
+            self._write(subject, before, folded, Cause.EVENT)
+
+    def advance(self, subject: Subject, before: Record, deltas: Sequence[Delta], cause: Cause) -> None:
+        """Fold deltas, if there are any, then ask everything anew and set the timer."""
+        team = self.plan.team(subject.team)
+        present = before
+        if deltas:
+            folded = fold(before, deltas, team, self.at_ms)
+            present = before if isinstance(folded, Replayed) else folded.record
+            if not isinstance(folded, Replayed):
+                self.overflow += ((subject, ahead) for ahead in folded.overflow)
+        self._write(subject, before, advance(present, team, self.at_ms), cause)
+        if self.shard.position.ready < self.plan.registry.cohorts_version:
+            self._tell_replaced(subject, before)
+
+    def _write(self, subject: Subject, before: Record, folded: Folded, cause: Cause) -> None:
+        record, due_ms = folded.record, folded.due_ms
+        self.records[subject] = record
+        if folded.overflow:
+            self.overflow += ((subject, ahead) for ahead in folded.overflow)
+        if due_ms is not None and (self.earliest_ms is None or due_ms < self.earliest_ms):
+            self.earliest_ms = due_ms
+        raw = None if record.is_empty else encode_record(record)
+        joined: tuple[int, ...] = ()
+        departed: tuple[int, ...] = ()
+        if record.memberships != before.memberships:
+            joined = tuple(record.memberships - before.memberships)
+            departed = tuple(before.memberships - record.memberships)
+            self._tell(subject, before, record, cause)
+        self.writes.append(RecordWrite(subject, raw, joined, departed, due_ms, folded.is_whole))
+
+    def _tell(self, subject: Subject, before: Record, after: Record, cause: Cause) -> None:
+        """Tell what readers of active versions see change."""
+        team = self.plan.team(subject.team)
+        for handle in sorted(before.memberships ^ after.memberships):
+            cohort = team.by_handle.get(handle)
+            if cohort is not None and cohort.active:
+                self.tell(subject, cohort, is_member(cohort, after), cause)
+
+    def _tell_replaced(self, subject: Subject, before: Record) -> None:
+        """Where a version took over from another, tell it of a subject for whom the answers of the two differ.
+
+        Whatever asks a record anew before its shard's sweep has come to it drops the version that was replaced,
+        so it has to be told then: a sweep could not see it any more. After the sweep nothing is told again.
+        """
+        after = self.records[subject]
+        for cohort in self.plan.team(subject.team).cohorts:
+            is_news = cohort.active and cohort.replaces and self.shard.position.ready < cohort.in_force_from
+            if is_news and cohort.handle not in before.memberships ^ after.memberships:
+                was = (cohort.replaces in before.memberships) is not cohort.replaces_complemented
+                now = is_member(cohort, after)
+                if was is not now:
+                    self.tell(subject, cohort, now, Cause.EDIT)
+
+    def tell(self, subject: Subject, cohort: CohortPlan, entered: bool, cause: Cause) -> None:
+        """Add one change."""
+        self.sequence += 1
+        self.changes.append(
+            encode_change(
+                Change(
+                    person_id=subject.id,
+                    team_id=subject.team,
+                    cohort_id=cohort.cohort_id,
+                    status=ENTERED if entered else LEFT,
+                    last_updated=_wire_instant(self.at_ms),
+                    cohort=cohort.key,
+                    version=cohort.number,
+                    cause=cause,
+                    shard=self.shard.number,
+                    sequence=self.sequence,
+                    kind=subject.kind,
+                )
+            )
+        )
+
+
+def is_member(cohort: CohortPlan, record: Record) -> bool:
+    """Whether a record's subject is in the cohort: stored in it, or not stored in it where it is complemented."""
+    return (cohort.handle in record.memberships) is not cohort.complemented
+
+
+def plan_step(work: Work, due: Due, records: Mapping[Subject, Record], plan: Plan, instant: Instant) -> Step:
+    """The next commit of a shard. `records` holds every subject of the work and of `due` that has a record.
+
+    `work` is left as it is; what the commit does not finish is the step's `rest`.
+    """
+    shard = work.shard
+    folds = list(work.deltas)[: shard.records_max]
+    pairs = work.distinct_ids[:DISTINCT_IDS_MAX]
+    if len(folds) < len(work.deltas) or len(pairs) < len(work.distinct_ids):
+        draft = _draft(shard, plan, shard.position.now_ms, instant)
+        for subject in folds:
+            draft.fold(subject, records.get(subject, EMPTY), work.deltas[subject])
+        return _finish(draft, shard.next_due_ms, shard.position, pairs, _rest(work, len(folds), len(pairs)))
+    crowded = len(folds) + len(due.subjects) > shard.records_max
+    timers = () if crowded and folds else due.subjects
+    at_ms = _dated(shard, due, instant) if timers == due.subjects else shard.position.now_ms
+    draft = _draft(shard, plan, at_ms, instant)
+    running = set(timers)
+    for subject in folds:
+        if subject not in running:
+            draft.fold(subject, records.get(subject, EMPTY), work.deltas[subject])
+    for subject in timers:
+        draft.advance(subject, records.get(subject, EMPTY), work.deltas.get(subject, ()), Cause.TIMER)
+    position = shard.position._replace(
+        now_ms=at_ms, offsets={**shard.position.offsets, **work.offsets}, stale=instant.stale
+    )
+    left_ms = due.next_due_ms if timers == due.subjects else shard.next_due_ms
+    rest = None if at_ms == instant.now_ms else Work(shard, work.offsets)
+    return _finish(draft, left_ms, position, pairs, rest)
+
+
+def plan_sweep(
+    shard: Shard,
+    subjects: Iterable[Subject],
+    records: Mapping[Subject, Record],
+    plan: Plan,
+    instant: Instant,
+    *,
+    is_last: bool,
+) -> Step:
+    """Look at a page of records with a new plan, at the shard's present instant; tell what an edit changed.
+
+    `is_last`: with these, every record of the shard has been looked at; so the position says `ready`.
+    """
+    draft = _draft(shard, plan, shard.position.now_ms, instant)
+    for subject in subjects:
+        before = records.get(subject, EMPTY)
+        draft.advance(subject, before, (), Cause.EDIT)
+    position = shard.position._replace(ready=plan.version) if is_last else shard.position
+    return _finish(draft, shard.next_due_ms, position)
+
+
+def plan_telling(
+    shard: Shard,
+    told: Iterable[tuple[Subject, CohortPlan]],
+    records: Mapping[Subject, Record],
+    plan: Plan,
+    instant: Instant,
+) -> Step:
+    """Tell, as `reconcile`, which side of a cohort each of these subjects is on."""
+    draft = _draft(shard, plan, shard.position.now_ms, instant)
+    for subject, cohort in told:
+        draft.tell(subject, cohort, is_member(cohort, records.get(subject, EMPTY)), Cause.RECONCILE)
+    return _finish(draft, shard.next_due_ms, shard.position)
+
+
+def _dated(shard: Shard, due: Due, instant: Instant) -> int:
+    """The instant of a step that runs `due`: the shard's now, or the first timer that is left where one is before."""
+    if due.next_due_ms is None or due.next_due_ms > instant.now_ms:
+        return instant.now_ms
+    return max(due.next_due_ms, shard.position.now_ms)
+
+
+def _draft(shard: Shard, plan: Plan, at_ms: int, instant: Instant) -> Draft:
+    return Draft(shard, plan, at_ms, max(shard.position.sequence, instant.clock_us), instant.commit_id)
+
+
+def _finish(
+    draft: Draft,
+    left_ms: int | None,
+    position: Position,
+    pairs: Sequence[DistinctIdWrite] = (),
+    rest: Work | None = None,
+) -> Step:
+    shard = draft.shard
+    commit = ShardCommit(
+        shard=shard.number,
+        expected=shard.position.commit_id if shard.known else None,
+        position=position._replace(
+            sequence=draft.sequence if draft.changes else position.sequence, commit_id=draft.commit_id
+        ),
+        records=tuple(draft.writes),
+        distinct_ids=tuple(pairs),
+        changes=tuple(draft.changes),
+        unlisted=draft.plan.unlisted,
+    )
+    is_too_large = len(draft.writes) > 1 and commit_bytes(commit) > COMMIT_BYTES_MAX
+    next_due_ms = _earlier(left_ms, draft.earliest_ms)
+    return Step(shard, commit, draft.records, next_due_ms, rest, draft.overflow, is_too_large)
+
+
+def _rest(work: Work, folds: int, pairs: int) -> Work:
+    """The work without its first deltas and pairs."""
+    return Work(work.shard, work.offsets, dict(list(work.deltas.items())[folds:]), work.distinct_ids[pairs:])
+
+
+def _earlier(left: int | None, right: int | None) -> int | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return min(left, right)
+
+
+def _wire_instant(instant_ms: int) -> str:
+    """PostHog's form of an instant: `2026-01-12 12:00:00.000000`, UTC."""
+    return format_instant(instant_ms).replace("T", " ").replace("Z", "000")
