@@ -1,0 +1,39 @@
+"""The archive on its real parts."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from cohort_store.clocks import clock_from
+from cohort_store.errors import Crash
+from cohort_store.settings import Settings
+from processors.archive.worker import Archive
+from processors.clickhouse.events import EventsTable
+from processors.codecs.codec import codecs_of
+from processors.kafka.event_source import KafkaEventSource
+from processors.kafka.topics import ensure_topics, muster_topics
+from processors.metrics import serve_metrics
+from processors.process import run_until_signalled
+
+ROLE = "archive"
+
+
+def run(settings: Settings) -> None:
+    """Archive a share of the sources until SIGTERM or SIGINT."""
+    run_until_signalled(lambda: serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Archive a share of the sources until cancelled. Raises Crash where there is no ClickHouse to write to."""
+    if not settings.clickhouse:
+        raise Crash("there is no ClickHouse to archive to: set MUSTER_CLICKHOUSE, or do not run the archive")
+    serve_metrics(settings.metrics_port)
+    await ensure_topics(settings.kafka, muster_topics(settings.partitions))
+    clock = clock_from(settings.clock)
+    async with AsyncExitStack() as stack:
+        table = EventsTable(settings.clickhouse)
+        stack.push_async_callback(table.close)
+        source = KafkaEventSource(settings, clock, ROLE)
+        stack.push_async_callback(source.stop)
+        await source.start()
+        await Archive(source, table, codecs_of(settings), clock).run()

@@ -1,0 +1,68 @@
+"""How Muster reaches ClickHouse: one client over HTTP, and its troubles as Retry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from cohort_store.errors import Crash, Retry
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import AsyncClient
+
+CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 60
+DATABASE_DEFAULT = "default"
+
+
+class BadAddress(Crash):
+    """The setting `clickhouse` is no URL of an HTTP interface."""
+
+
+async def connect(url: str) -> AsyncClient:
+    """A client of the ClickHouse at `http(s)://user:password@host:port/database`. The caller closes it.
+
+    Raises BadAddress for another form of URL, Retry where nothing answers.
+    """
+    import clickhouse_connect
+
+    parts = check_address(url)
+    with translated():
+        return await clickhouse_connect.get_async_client(
+            host=parts.hostname,
+            port=parts.port or (8_443 if parts.scheme == "https" else 8_123),
+            username=unquote(parts.username or "") or None,
+            password=unquote(parts.password or ""),
+            database=parts.path.strip("/") or DATABASE_DEFAULT,
+            secure=parts.scheme == "https",
+            connect_timeout=CONNECT_TIMEOUT_S,
+            send_receive_timeout=ANSWER_TIMEOUT_S,
+        )
+
+
+def check_address(url: str) -> SplitResult:
+    """The parts of an HTTP interface's URL. Raises BadAddress for anything else."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadAddress(f"clickhouse {_shown(url)!r} is not known; write http://user:password@host:8123/database")
+    return parts
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns what clickhouse-connect and its transport raise into Retry."""
+    from aiohttp import ClientError
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    try:
+        yield
+    except (ClickHouseError, ClientError, OSError, TimeoutError) as error:
+        raise Retry(f"ClickHouse did not do it ({type(error).__name__}: {str(error)[:300]})") from error
+
+
+def _shown(url: str) -> str:
+    """The URL without its password."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":…@") if password else url
