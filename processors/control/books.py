@@ -1,0 +1,68 @@
+"""Putting changes into ClickHouse, however long it is away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from cohort_store.changes import Change, decode_change
+from cohort_store.errors import Retry
+
+BACKOFF_FIRST_S = 0.5
+BACKOFF_MAX_S = 15.0
+
+_LIMITS = (1 << 32, 1 << 64, 1 << 8, 1 << 32, 1 << 16, 1 << 64)
+"""Of team, cohort, kind, version, shard and sequence in ClickHouse."""
+
+_log = logging.getLogger(__name__)
+
+
+class History(Protocol):
+    """Where changes are kept. Writing one twice is as good as once."""
+
+    async def insert(self, changes: Sequence[Change]) -> None:
+        """Raises Retry where it is not known that all are written."""
+        ...
+
+
+def read_change(raw: bytes) -> Change:
+    """The change, fit to be written down. ValueError, with what is wrong, for anything else."""
+    try:
+        change = decode_change(raw)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+    change_time(change)
+    numbers = (change.team_id, change.cohort_id, change.kind, change.version, change.shard, change.sequence)
+    if any(number < 0 or number >= limit for number, limit in zip(numbers, _LIMITS, strict=True)):
+        raise ValueError(f"a number beyond its column's limits in {change}")
+    return change
+
+
+def change_time(change: Change) -> datetime:
+    """The instant of the change; ValueError where it is written in another form."""
+    return datetime.strptime(change.last_updated, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+
+
+async def write_down(history: History, changes: Sequence[Change], pause_s: float = BACKOFF_FIRST_S) -> int:
+    """Return once the changes are written; how many attempts that took. The pause between two doubles.
+
+    What waits meanwhile is one batch and a reader's bounded buffer: the rest stays in the topic.
+    """
+    attempts = 1
+    while True:
+        try:
+            await history.insert(changes)
+        except Retry as error:
+            if attempts & (attempts - 1) == 0:
+                _log.warning("control: %d changes wait for ClickHouse, attempt %d: %s", len(changes), attempts, error)
+            await asyncio.sleep(pause_s)
+            attempts, pause_s = attempts + 1, min(2 * pause_s, BACKOFF_MAX_S)
+        else:
+            if attempts > 1:
+                _log.warning("control: %d changes are in ClickHouse after %d attempts", len(changes), attempts)
+            return attempts

@@ -1,0 +1,74 @@
+"""The steps by which control keeps the registry true to the world: sources, and versions that take over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from cohort_store.compiling import activate
+from cohort_store.ports import Position
+from cohort_store.registry import Registry, VersionState
+
+ABSENT_LOOKS_MAX = 3
+"""A configured topic that the broker does not list is struck after so many looks, and not while it only restarts."""
+
+
+def ready_of(positions: Mapping[int, Position], shards: int) -> int:
+    """The registry version that every shard has folded; 0 while any of them has no position."""
+    if len(positions) < shards:
+        return 0
+    return min(position.ready for position in positions.values())
+
+
+def building(registry: Registry) -> bool:
+    """Whether any cohort's version waits to take over."""
+    return any(
+        version.state is VersionState.BUILDING
+        for team in registry.teams.values()
+        for cohort in team.cohorts
+        for version in cohort.versions
+    )
+
+
+def taking_over(ready: int) -> Callable[[Registry], Registry]:
+    """The step that lets every version up to `ready` take over."""
+    return lambda registry: activate(registry, ready)
+
+
+def with_sources(sources: Mapping[str, tuple[int, ...]]) -> Callable[[Registry], Registry]:
+    """The step to a registry that lists these source partitions."""
+
+    def step(registry: Registry) -> Registry:
+        if dict(registry.sources) == dict(sources):
+            return registry
+        return msgspec.structs.replace(registry, version=registry.version + 1, sources=dict(sources))
+
+    return step
+
+
+class SourceWatch:
+    """Which source partitions count, from repeated looks at the broker.
+
+    A topic that is not configured any more is struck at once; one that is configured and absent only after
+    ABSENT_LOOKS_MAX looks in a row, since a broker that starts may not list everything yet.
+    """
+
+    def __init__(self, configured: Iterable[str]) -> None:
+        self._configured = tuple(configured)
+        self._absent: dict[str, int] = {}
+
+    def look(
+        self, listed: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, tuple[int, ...]]:
+        """The sources after one more look: `listed` by the broker, `known` to the registry."""
+        found: dict[str, tuple[int, ...]] = {}
+        for topic in self._configured:
+            if topic in listed:
+                self._absent.pop(topic, None)
+                found[topic] = listed[topic]
+                continue
+            self._absent[topic] = self._absent.get(topic, 0) + 1
+            if topic in known and self._absent[topic] < ABSENT_LOOKS_MAX:
+                found[topic] = known[topic]
+        return found

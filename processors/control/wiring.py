@@ -1,0 +1,123 @@
+"""Control on its real parts, and the status without it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from cohort_store.clocks import clock_from
+from cohort_store.errors import Retry
+from cohort_store.redis.wiring import connect_mirror, connect_reader
+from cohort_store.registry import Registry, decode_registry
+from cohort_store.settings import Settings
+from processors.clickhouse.changes import ChangesTable
+from processors.control.app import Parts, build_app, folder_of, topics_of
+from processors.control.compiler import Compiler
+from processors.control.registry_log import RegistryLog
+from processors.control.status import Status, status_of
+from processors.kafka.ends import end_offsets
+from processors.kafka.single_partition import SinglePartitionLog
+from processors.kafka.sources import partitions_of
+from processors.kafka.topics import DEFINITIONS, DELTAS, REGISTRY, ensure_topics
+from processors.process import run_until_signalled
+
+BEGIN_RETRY_S = 1.0
+BEGIN_ATTEMPTS_MAX = 30
+
+_log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Compile definitions and keep the books until SIGTERM or SIGINT."""
+    run_until_signalled(lambda: serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Compile definitions and keep the books until cancelled."""
+    _quieten()
+    folder_of(settings).mkdir(parents=True, exist_ok=True)
+    await ensure_topics(settings.kafka, topics_of(settings))
+    async with AsyncExitStack() as stack:
+        parts = await _connected(settings, stack)
+        await _begin(parts.compiler)
+        app = build_app(settings, parts)
+        stack.push_async_callback(app.stop)
+        await app.start()
+        await app.wait_until_stopped()
+        if app.crash_reason is not None:
+            raise app.crash_reason
+
+
+async def status(settings: Settings) -> Status:
+    """How everything stands, asked of Redis and Kafka themselves, whether control runs or not.
+
+    Raises Retry when Redis cannot be reached; without Kafka, `shards.lag` is None.
+    """
+    async with AsyncExitStack() as stack:
+        mirror, reader = connect_mirror(settings), connect_reader(settings)
+        stack.push_async_callback(mirror.aclose)
+        stack.push_async_callback(reader.aclose)
+        copy = await mirror.fetch()
+        try:
+            ends = await _ends_of_deltas(settings)
+        except Retry:
+            ends = None
+        registry = decode_registry(copy) if copy else Registry()
+        now = clock_from(settings.clock).now_ms()
+        return await status_of(registry, reader, shards=settings.shards, now=now, ends=ends)
+
+
+async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
+    definitions = await stack.enter_async_context(SinglePartitionLog(settings.kafka, DEFINITIONS))
+    registry = await stack.enter_async_context(SinglePartitionLog(settings.kafka, REGISTRY))
+    mirror, reader = connect_mirror(settings), connect_reader(settings)
+    stack.push_async_callback(mirror.aclose)
+    stack.push_async_callback(reader.aclose)
+    history = ChangesTable(settings.clickhouse) if settings.clickhouse else None
+    if history is not None:
+        stack.push_async_callback(history.close)
+    clock = clock_from(settings.clock)
+    return Parts(
+        compiler=Compiler(definitions, RegistryLog(registry), mirror, clock),
+        reader=reader,
+        history=history,
+        sources=lambda: partitions_of(settings.kafka, settings.sources),
+        ends=lambda: _ends_of_deltas(settings),
+        clock=clock,
+    )
+
+
+async def _begin(compiler: Compiler) -> None:
+    """Both stores are needed once, to know which of them outlived the other."""
+    for attempt in range(BEGIN_ATTEMPTS_MAX):
+        try:
+            await compiler.begin()
+            # What was applied while no control ran need not wait until this one has joined its group.
+            await compiler.compile()
+        except Retry as error:
+            if attempt == BEGIN_ATTEMPTS_MAX - 1:
+                raise
+            _log.warning("control: cannot begin yet: %s", error)
+            await asyncio.sleep(BEGIN_RETRY_S)
+        else:
+            return
+
+
+async def _ends_of_deltas(settings: Settings) -> Mapping[int, int]:
+    partitions = [TopicPartition(DELTAS, partition) for partition in range(settings.partitions)]
+    try:
+        found = await end_offsets(settings.kafka, partitions)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Retry(f"the ends of {DELTAS} cannot be looked up ({error!r})") from error
+    return {partition.partition: end for partition, end in found.items()}
+
+
+def _quieten() -> None:
+    """Faust and its like tell of every rebalance; what matters of that they say as warnings."""
+    for name in ("faust", "mode", "aiokafka", "kafka"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,217 @@
+"""The topic of definitions as a value: what is in force at a marker, and what an apply writes.
+
+The topic holds one message a definition (its canonical JSON, or a tombstone) and, after all of one apply, a
+marker with that apply's id. Definitions take effect at the marker. Messages behind the last marker belong to an
+apply that ended half-way: the next one puts right what they left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cohort_store.definition_files import COHORT, FLAG, Definitions, Name, place_of
+from cohort_store.definitions import parse_cohort, to_plain
+from cohort_store.errors import BadDefinition
+from cohort_store.flags import parse_flag, plain_flag
+from cohort_store.registry import Registry
+
+MARKER_KEY = b"apply"
+DEFINITION_BYTES_MAX = 256 * 1024
+
+Values = Mapping[Name, bytes]
+"""Definitions in force, each as canonical JSON."""
+
+
+class Message(NamedTuple):
+    """A message of the topic. `value` None is a tombstone."""
+
+    key: bytes
+    value: bytes | None
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """The end of one apply."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was in force when an apply ended."""
+
+    id: str
+    values: Values
+
+
+class DefinitionsLog:
+    """The topic's messages, folded in their order. Messages that are no definition are skipped."""
+
+    def __init__(self) -> None:
+        self.last: Applied = Applied("", {})
+        """As of the last marker; its id is empty where there is none yet."""
+        self._running: dict[Name, bytes] = {}
+        self._tail: dict[Name, bytes | None] = {}
+
+    @property
+    def tail(self) -> Mapping[Name, bytes | None]:
+        """What stands behind the last marker."""
+        return self._tail
+
+    @property
+    def empty(self) -> bool:
+        return not self.last.id and not self._tail
+
+    def add(self, message: Message) -> Applied | None:
+        """Fold one message; where it is a marker, what is in force from it on."""
+        if message.key == MARKER_KEY:
+            return self._mark(message.value)
+        try:
+            name = Name.parse(message.key.decode())
+        except ValueError:
+            return None
+        self._tail[name] = message.value
+        if message.value is None:
+            self._running.pop(name, None)
+        else:
+            self._running[name] = message.value
+        return None
+
+    def _mark(self, value: bytes | None) -> Applied | None:
+        if value is None:
+            return None
+        self.last = Applied(msgspec.json.decode(value, type=Marker).id, dict(self._running))
+        self._tail.clear()
+        return self.last
+
+
+class Action(StrEnum):
+    """What an apply does to one definition."""
+
+    CREATED = "created"
+    EDITED = "edited"
+    UNCHANGED = "unchanged"
+    DROPPED = "dropped"
+
+
+class DefinitionChange(NamedTuple):
+    """One definition's part in an apply."""
+
+    name: Name
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedApply:
+    """What an apply changes, and what is in force after it."""
+
+    changes: tuple[DefinitionChange, ...]
+    values: Values = field(repr=False)
+
+    @property
+    def changed(self) -> bool:
+        return any(change.action is not Action.UNCHANGED for change in self.changes)
+
+
+def plan_apply(before: Values, files: Definitions, *, prune: bool) -> PlannedApply:
+    """From what is in force and what the files define to what is to be in force.
+
+    Definitions that no file has stay as they are; with `prune` those of the teams that the files name are dropped.
+    """
+    wanted = canonical_values(files)
+    dropped = {name for name in before if prune and name.team in files.teams and name not in wanted}
+    after = {name: value for name, value in before.items() if name not in dropped} | wanted
+    changes = [DefinitionChange(name, _action(before.get(name), value)) for name, value in wanted.items()]
+    changes += [DefinitionChange(name, Action.DROPPED) for name in sorted(dropped)]
+    return PlannedApply(tuple(changes), after)
+
+
+def messages_for(log: DefinitionsLog, values: Values, apply_id: str) -> list[Message]:
+    """The messages that bring exactly `values` into force, whatever stands behind the last marker; the marker last."""
+    present: dict[Name, bytes | None] = {**log.last.values, **log.tail}
+    messages = [Message(str(name).encode(), value) for name, value in values.items() if present.get(name) != value]
+    messages += [
+        Message(str(name).encode(), None) for name, value in present.items() if value is not None and name not in values
+    ]
+    return [*messages, marker(apply_id)]
+
+
+def marker(apply_id: str) -> Message:
+    """The message that ends an apply."""
+    return Message(MARKER_KEY, canonical(Marker(apply_id)))
+
+
+def in_force(log: DefinitionsLog, registry: Registry) -> Values:
+    """What is in force at the last marker.
+
+    A compacted topic may have dropped a definition's last value in favour of one from behind the marker; the
+    registry, which has its source, answers for those.
+    """
+    compiled = registry_values(registry)
+    lost = {name: compiled[name] for name in log.tail if name not in log.last.values and name in compiled}
+    return {**log.last.values, **lost}
+
+
+def registry_values(registry: Registry) -> dict[Name, bytes]:
+    """The definitions that a registry was compiled from."""
+    found: dict[Name, bytes] = {}
+    for team in registry.teams.values():
+        found |= {Name(COHORT, team.team, cohort.key): canonical(cohort.source) for cohort in team.cohorts}
+        found |= {Name(FLAG, team.team, flag["key"]): canonical(flag) for flag in team.flags}
+    return found
+
+
+def cohort_ids(registry: Registry) -> dict[Name, int]:
+    """The integer ids of the cohorts that have one."""
+    return {
+        Name(COHORT, team.team, cohort.key): cohort.id for team in registry.teams.values() for cohort in team.cohorts
+    }
+
+
+def canonical_values(definitions: Definitions) -> dict[Name, bytes]:
+    """Each definition as canonical JSON. Raises BadDefinition for one beyond DEFINITION_BYTES_MAX."""
+    values = {name: canonical(to_plain(cohort)) for name, cohort in definitions.cohorts.items()}
+    values |= {name: canonical(plain_flag(flag)) for name, flag in definitions.flags.items()}
+    for name, value in values.items():
+        if len(value) > DEFINITION_BYTES_MAX:
+            problem = f"{len(value)} bytes as JSON; at most {DEFINITION_BYTES_MAX}: split it, or shorten its lists"
+            raise BadDefinition(place_of(definitions, name), problem)
+    return values
+
+
+def parse_values(values: Values, places: Mapping[Name, str] | None = None) -> Definitions:
+    """The inverse of `canonical_values`. Raises BadDefinition for what this version cannot read."""
+    cohorts, flags = {}, {}
+    for name, value in values.items():
+        path = f"{name.kind} {name.key!r} of team {name.team}"
+        try:
+            plain = msgspec.json.decode(value)
+        except msgspec.DecodeError as error:
+            raise BadDefinition(
+                path, f"the topic holds no JSON for it ({error}); apply it again, or prune it"
+            ) from None
+        if name.kind == COHORT:
+            cohorts[name] = parse_cohort(plain, path)
+        else:
+            flags[name] = parse_flag(plain, path)
+    return Definitions(cohorts, flags, frozenset(name.team for name in values), places or {})
+
+
+def canonical(plain: Any) -> bytes:
+    """JSON that is the same for equal values."""
+    return msgspec.json.encode(plain, order="deterministic")
+
+
+def _action(before: bytes | None, after: bytes) -> Action:
+    if before is None:
+        return Action.CREATED
+    return Action.UNCHANGED if before == after else Action.EDITED
+
+
+def names_of(changes: Iterable[DefinitionChange], action: Action) -> list[str]:
+    """The keys of the definitions that an apply does this to, in order."""
+    return [change.name.key for change in changes if change.action is action]

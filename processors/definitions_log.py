@@ -1,0 +1,175 @@
+"""Applying definitions files: validated as a whole, shown as changes, written, and waited for.
+
+`apply` is the flow: read what is in force → join the files to it → refuse, or write → wait until control has
+compiled it. A refusal writes nothing. Killed in between, it leaves nothing to repair: what has no marker behind it
+never takes effect, and what has one, control compiles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from cohort_store.definition_files import COHORT, Definitions, check_whole, read_definitions
+from cohort_store.definition_text import FILE_BYTES_MAX, DefinitionText
+from cohort_store.errors import BadDefinition, Retry
+from cohort_store.registry import Cohort, Registry
+from cohort_store.settings import Settings
+from cohort_store.warming import warm_up_ms
+from processors.control.registry_log import RegistryLog
+from processors.definition_changes import (
+    Action,
+    DefinitionChange,
+    DefinitionsLog,
+    Message,
+    PlannedApply,
+    cohort_ids,
+    in_force,
+    messages_for,
+    parse_values,
+    plan_apply,
+)
+from processors.topic_log import TopicLog
+
+COMPILED_DEADLINE_S = 30.0
+_POLL_S = 0.1
+
+
+class NotCompiled(Retry):
+    """The definitions are written, and control has not compiled them in time. They stay written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CohortNotice:
+    """What the author of a created or edited cohort should know."""
+
+    team: int
+    key: str
+    complemented: bool
+    """It holds for somebody who never did anything: the exceptions are stored, and nobody is told of a subject
+    that was never seen."""
+    complete_from_ms: int
+    """Events before this instant are not known to it."""
+    warming_until_ms: int | None
+    """From then on none of those can matter; None: any event since ever may."""
+    building: bool
+    """The version before answers until every shard has folded this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyReport:
+    """What an apply did. `registry_version` is None for a dry run."""
+
+    id: str
+    changes: tuple[DefinitionChange, ...]
+    registry_version: int | None
+    notices: tuple[CohortNotice, ...]
+
+
+async def apply(
+    settings: Settings,
+    files: Sequence[Path],
+    *,
+    prune: bool,
+    dry_run: bool,
+    deadline_s: float = COMPILED_DEADLINE_S,
+) -> ApplyReport:
+    """Put the files' definitions in force, on return compiled by control.
+
+    Raises BadDefinition where anything is refused, by the files' check (nothing is written) or by control (the
+    definitions before stay in force); NotCompiled after the deadline; Retry when Kafka cannot be reached.
+    """
+    from processors.kafka.single_partition import SinglePartitionLog
+    from processors.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics, muster_topics
+
+    wanted = read_definitions([_text_of(file) for file in files])
+    await ensure_topics(settings.kafka, muster_topics(settings.partitions))
+    async with AsyncExitStack() as stack:
+        definitions = await stack.enter_async_context(SinglePartitionLog(settings.kafka, DEFINITIONS))
+        registry = await stack.enter_async_context(SinglePartitionLog(settings.kafka, REGISTRY))
+        return await apply_to(definitions, registry, wanted, prune=prune, dry_run=dry_run, deadline_s=deadline_s)
+
+
+def _text_of(file: Path) -> DefinitionText:
+    try:
+        with file.open("rb") as opened:
+            return DefinitionText(str(file), opened.read(FILE_BYTES_MAX + 1))
+    except OSError as error:
+        raise BadDefinition(str(file), f"cannot be read ({error.strerror}); name a file that is there") from None
+
+
+async def apply_to(
+    definitions: TopicLog, registry: TopicLog, wanted: Definitions, *, prune: bool, dry_run: bool, deadline_s: float
+) -> ApplyReport:
+    """`apply`, on topics that are open and not yet read."""
+    known = RegistryLog(registry)
+    await known.catch_up()
+    log = DefinitionsLog()
+    for record in await definitions.read_to_end():
+        log.add(Message(record.key, record.value))
+    planned = plan_apply(in_force(log, known.current), wanted, prune=prune)
+    check_whole(_joined(planned, wanted), cohort_ids(known.current))
+    if dry_run:
+        return ApplyReport("", planned.changes, None, ())
+    apply_id = await _write(definitions, log, planned)
+    compiled = await _compiled(known, apply_id, deadline_s) if apply_id else known.current
+    return ApplyReport(apply_id, planned.changes, compiled.version, tuple(_notices(compiled, planned.changes)))
+
+
+def _joined(planned: PlannedApply, wanted: Definitions) -> Definitions:
+    """Everything that is to be in force, with the places of what the files define."""
+    kept = {name: value for name, value in planned.values.items() if name not in wanted.places}
+    stored = parse_values(kept)
+    return Definitions(
+        {**stored.cohorts, **wanted.cohorts}, {**stored.flags, **wanted.flags}, wanted.teams, wanted.places
+    )
+
+
+async def _write(definitions: TopicLog, log: DefinitionsLog, planned: PlannedApply) -> str:
+    """The id to wait for: a new one, or the last one's where nothing is to be written; empty where there is none."""
+    if not planned.changed and not log.tail:
+        return log.last.id
+    apply_id = uuid.uuid4().hex
+    await definitions.append(messages_for(log, planned.values, apply_id))
+    return apply_id
+
+
+async def _compiled(known: RegistryLog, apply_id: str, deadline_s: float) -> Registry:
+    """The registry that names this apply. It may be there only briefly, so every one that passes is looked at."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            while (found := known.find(apply_id)) is None:
+                await known.tail(_POLL_S)
+    except TimeoutError:
+        raise NotCompiled(
+            f"control has not compiled apply {apply_id} within {deadline_s:g} s: is `muster control` running? "
+            "The definitions are written and take effect as soon as it does"
+        ) from None
+    if found.refused:
+        raise BadDefinition("", f"control refused apply {apply_id}, what was in force before stays: {found.refused}")
+    return found
+
+
+def _notices(registry: Registry, changes: Sequence[DefinitionChange]) -> Iterator[CohortNotice]:
+    for name, action in changes:
+        if name.kind == COHORT and action in (Action.CREATED, Action.EDITED):
+            cohort = registry.team(name.team).cohort(name.key)
+            if cohort is not None:
+                yield _notice(name.team, cohort)
+
+
+def _notice(team: int, cohort: Cohort) -> CohortNotice:
+    version = cohort.versions[-1]
+    warm_up = warm_up_ms(version.when, cohort.key)
+    return CohortNotice(
+        team=team,
+        key=cohort.key,
+        complemented=version.complemented,
+        complete_from_ms=version.activated_ms,
+        warming_until_ms=None if warm_up is None else version.activated_ms + warm_up,
+        building=version is not cohort.active,
+    )
