@@ -1,0 +1,5 @@
+"""`python -m processors.cli` is `muster`."""
+
+from processors.cli import main
+
+main()

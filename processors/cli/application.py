@@ -1,0 +1,93 @@
+"""The list of commands, and what happens to an error that none of them expected."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cohort_store.errors import MusterError
+from processors.cli import apply, doctor, members, roles, send, status, up, watch
+from processors.cli.invocation import FAILED, USAGE, Invocation, WrongSettings
+
+DISTRIBUTION = "muster-cohorts"
+INTERRUPTED = 130
+
+_HELP = """Who is, right now, in which behavioral cohort: from Kafka events to feature flags.
+
+\b
+Try it on one machine, with nothing else installed:
+  muster up                                          in one terminal
+  muster apply examples/shop/*.yaml                  in another
+  muster send examples/shop/events.csv.gz --end now
+  muster who regulars
+
+Settings are environment variables MUSTER_* above a file: the one that MUSTER_CONFIG names, else
+./muster.toml, else that of the `muster up` that runs on ./muster-data (or on the folder given by --data).
+"""
+
+_EPILOG = "Exit status: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usage or wrong settings."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        try:
+            number = version(DISTRIBUTION)
+        except PackageNotFoundError:
+            number = "of a source tree that is not installed"
+        typer.echo(f"muster {number}")
+        raise typer.Exit
+
+
+def _shared(
+    context: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Speak to the `muster up` that runs on this folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, as after each command.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    context.obj = Invocation(data, as_json)
+
+
+def build() -> typer.Typer:
+    """The application, with every command."""
+    app = typer.Typer(
+        name="muster",
+        help=_HELP,
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_shared)
+    for module in (up, apply, send, status, members, watch, doctor, roles):
+        module.register(app)
+    return app
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command line; the exit status."""
+    try:
+        typer.main.get_command(build()).main(args=arguments, prog_name="muster")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except WrongSettings as error:
+        return _say(error, USAGE)
+    except MusterError as error:
+        return _say(error, FAILED)
+    except BrokenPipeError:
+        return FAILED
+    return 0
+
+
+def _say(error: Exception, status: int) -> int:
+    typer.echo(f"muster: {error}", err=True)
+    return status
