@@ -1,0 +1,135 @@
+"""PostHog's flag JSON: what is accepted with its books, and what is refused, with path, value and remedy."""
+
+from typing import Any
+
+import pytest
+
+from cohort_store.errors import BadDefinition
+from cohort_store.flags import FixedValue, parse_flag, payload_text, plain_flag
+from tests.evaluator.building import flag, in_cohort, person_is, variants
+
+AS_POSTHOG_SENDS_IT: dict[str, Any] = {
+    "id": 17,
+    "key": "new-checkout",
+    "name": "The new checkout",
+    "filters": {
+        "groups": [
+            {
+                "variant": None,
+                "properties": [
+                    {"key": "id", "type": "cohort", "value": 98, "operator": "in", "cohort_name": "Buyers"},
+                    {"key": "email", "type": "person", "value": "is_set", "operator": "is_set", "label": "Mail"},
+                    {"key": "plan", "value": ["Pro"], "operator": "exact", "negation": False},
+                ],
+                "rollout_percentage": None,
+                "sort_key": "b7",
+                "description": None,
+                "aggregation_group_type_index": None,
+            }
+        ],
+        "payloads": {"test": {"limit": 3}},
+        "multivariate": variants(control=50, test=50),
+        "aggregation_group_type_index": None,
+        "super_groups": None,
+        "holdout_groups": None,
+    },
+    "deleted": False,
+    "active": True,
+    "version": 4,
+    "created_at": "2024-01-05T10:00:00Z",
+    "created_by": {"id": 3, "email": "ada@example.com"},
+    "ensure_experience_continuity": False,
+    "evaluation_runtime": "all",
+    "tags": ["checkout"],
+}
+
+
+def test_a_flag_is_accepted_as_posthog_sends_it() -> None:
+    parsed = parse_flag(AS_POSTHOG_SENDS_IT)
+    assert (parsed.id, parsed.version, parsed.name, list(parsed.cohorts())) == (17, 4, "The new checkout", [98])
+
+
+def test_the_canonical_form_means_the_same_and_has_no_books() -> None:
+    plain = plain_flag(parse_flag(AS_POSTHOG_SENDS_IT))
+    assert parse_flag(plain) == parse_flag(AS_POSTHOG_SENDS_IT)
+    assert set(plain) == {"key", "id", "name", "version", "filters"}
+
+
+def test_a_flag_with_nothing_but_a_key_is_a_flag() -> None:
+    parsed = parse_flag({"key": "bare"})
+    assert (parsed.active, parsed.team, parsed.muster.on_unavailable) == (True, 1, "fail_closed")
+
+
+@pytest.mark.parametrize("value", [True, False, "test"])
+def test_a_policy_may_be_a_value_of_the_flag(value: bool | str) -> None:
+    parsed = parse_flag(
+        flag("f", multivariate=variants(control=50, test=50), muster={"on_unavailable": {"value": value}})
+    )
+    assert parsed.muster.on_unavailable == FixedValue(value=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "operator", "expected"), [("98", "in", 98), ([98], "exact", 98), ("buyers", None, "buyers")]
+)
+def test_a_cohort_is_named_by_id_or_by_key(value: Any, operator: str | None, expected: int | str) -> None:
+    raw = {"type": "cohort", "key": "id", "value": value} | ({"operator": operator} if operator else {})
+    assert list(parse_flag(flag("f", {"properties": [raw]})).cohorts()) == [expected]
+
+
+REFUSED = [
+    ({"key": ""}, "flags[0].key", "at least 1 character"),
+    ({"key": "f", "active": "perhaps"}, "flags[0].active", "'perhaps'"),
+    ({"key": "f", "deleted": True}, "flags[0]", "leave it out"),
+    ({"key": "f", "ensure_experience_continuity": True}, "flags[0].ensure_experience_continuity", "got True"),
+    ({"key": "f", "bucketing_identifier": "device_id"}, "flags[0].bucketing_identifier", "device_id"),
+    ({"key": "f", "muster": {"on_unavailable": "last_known"}}, "flags[0].muster.on_unavailable", "fail_closed"),
+    ({"key": "f", "muster": {"on_unavailable": {"value": "blue"}}}, "flags[0]", "'blue'"),
+    ({"key": "f", "muster": {"fallback": True}}, "flags[0].muster.fallback", "not known"),
+    (flag("f", {"rollout_percentage": 100.1}), "flags[0].filters.groups[0].rollout_percentage", "100"),
+    (flag("f", {"rollout_percentage": -1}), "flags[0].filters.groups[0].rollout_percentage", "-1"),
+    (flag("f", {"rollout": 10}), "flags[0].filters.groups[0].rollout", "not known"),
+    (flag("f", {"variant": "blue"}), "flags[0].filters", "'blue'"),
+    (flag("f", aggregation_group_type_index=0), "flags[0].filters.aggregation_group_type_index", "not supported"),
+    (flag("f", super_groups=[{"properties": []}]), "flags[0].filters.super_groups", "not supported"),
+    (flag("f", early_exit=True), "flags[0].filters.early_exit", "True"),
+    (flag("f", multivariate=variants(a=50, b=49)), "flags[0].filters.multivariate.variants", "add up to 99"),
+    (flag("f", payloads={"blue": "1"}), "flags[0].filters", "'blue'"),
+    (flag("f", payloads={"true": "x" * 20_001}), "flags[0].filters.payloads", "20001 characters"),
+]
+REFUSED_FILTERS = [
+    (person_is("plan", "equals", "pro"), "'equals'"),
+    (person_is("age", "gt", "old"), "'old'"),
+    (person_is("plan", "exact"), "needs a value"),
+    (person_is("plan", "in", "pro"), "asks a cohort"),
+    (in_cohort("buyers", "gt"), "'gt'"),
+    (in_cohort(0), "id or key"),
+    (in_cohort("buyers") | {"negation": True}, "not_in"),
+    (person_is("plan", "exact", "pro") | {"type": "group", "group_type_index": 0}, "group"),
+]
+
+
+@pytest.mark.parametrize(("raw", "path", "said"), REFUSED)
+def test_what_is_wrong_is_refused_with_path_and_value(raw: dict[str, Any], path: str, said: str) -> None:
+    with pytest.raises(BadDefinition) as refused:
+        parse_flag(raw, "flags[0]")
+    assert refused.value.path == path
+    assert said in refused.value.problem
+
+
+@pytest.mark.parametrize(("raw", "said"), REFUSED_FILTERS)
+def test_a_filter_that_would_change_the_answer_is_refused(raw: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadDefinition) as refused:
+        parse_flag(flag("f", {"properties": [raw]}))
+    assert refused.value.path.startswith("filters.groups[0].properties[0]")
+    assert said in refused.value.problem
+
+
+@pytest.mark.parametrize("raw", [None, [], "flag", 7])
+def test_what_is_no_object_is_no_flag(raw: Any) -> None:
+    with pytest.raises(BadDefinition):
+        parse_flag(raw, "flags[3]")
+
+
+def test_a_payload_is_text_that_holds_json_however_it_was_written() -> None:
+    assert payload_text('{"percent": 5}') == '{"percent": 5}'
+    assert payload_text({"percent": 5}) == '{"percent":5}'

@@ -1,0 +1,88 @@
+"""How good an answer is: the statuses, each at its boundary, and why nothing can be said."""
+
+from typing import Any
+
+import pytest
+
+from cohort_store.freshness import CohortView, Status, data_age_ms, member_of, status_of, trouble_with, view_of
+from cohort_store.ports import Membership
+from tests.evaluator.building import DAY_MS, NOW_MS, SLEEPERS, cohort_view, membership, registry_of
+
+STALE_AFTER_MS = 3_600_000
+WARM_MS = NOW_MS + DAY_MS
+
+TABLE: list[tuple[str, CohortView, Membership | None, int, Status]] = [
+    ("the store is away", cohort_view(), None, WARM_MS, Status.UNAVAILABLE),
+    ("the shard has no position", cohort_view(), membership(ready=None), WARM_MS, Status.UNAVAILABLE),
+    ("one version too old", cohort_view(), membership(ready=4), WARM_MS, Status.UNAVAILABLE),
+    ("just the version", cohort_view(), membership(ready=5), WARM_MS, Status.OK),
+    ("a newer version", cohort_view(), membership(ready=6), WARM_MS, Status.OK),
+    ("no version is active", cohort_view(handle=0, registry_version=0), membership(), WARM_MS, Status.BUILDING),
+    ("a window after activation, less 1 ms", cohort_view(), membership(now_ms=WARM_MS - 1), WARM_MS, Status.WARMING),
+    ("a window after activation", cohort_view(), membership(now_ms=WARM_MS), WARM_MS, Status.OK),
+    ("the shard began later, less 1 ms", cohort_view(), membership(warm_from_ms=NOW_MS + 1), WARM_MS, Status.WARMING),
+    (
+        "the shard began later",
+        cohort_view(),
+        membership(warm_from_ms=NOW_MS + 1, now_ms=WARM_MS + 1),
+        WARM_MS,
+        Status.OK,
+    ),
+    ("never warm", cohort_view(warm_up_ms=None), membership(now_ms=WARM_MS * 2), WARM_MS * 2, Status.WARMING),
+    ("nothing to warm up", cohort_view(warm_up_ms=0), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
+    ("a source was left out", cohort_view(), membership(stale=True), WARM_MS, Status.STALE),
+    ("as old as may be", cohort_view(), membership(), WARM_MS + STALE_AFTER_MS, Status.OK),
+    ("older than may be", cohort_view(), membership(), WARM_MS + STALE_AFTER_MS + 1, Status.STALE),
+    ("warming says more than stale", cohort_view(), membership(now_ms=NOW_MS, stale=True), WARM_MS, Status.WARMING),
+]
+
+
+@pytest.mark.parametrize(
+    ("cohort", "read", "now", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_a_status_says_how_good_the_answer_is(
+    cohort: CohortView, read: Membership | None, now: int, expected: Status
+) -> None:
+    assert status_of(cohort, read, STALE_AFTER_MS, now) is expected
+    assert (member_of(cohort, read) is None) is (expected in (Status.UNAVAILABLE, Status.BUILDING))
+
+
+@pytest.mark.parametrize(
+    ("complemented", "stored", "expected"),
+    [(False, True, True), (False, False, False), (True, True, False), (True, False, True)],
+)
+def test_of_a_complemented_cohort_those_stored_are_the_exceptions(
+    complemented: bool, stored: bool, expected: bool
+) -> None:
+    cohort = cohort_view(complemented=complemented)
+    assert member_of(cohort, membership(*([cohort.handle] if stored else []))) is expected
+
+
+@pytest.mark.parametrize(
+    ("cohort", "read", "said"),
+    [
+        (cohort_view(), None, "could not be reached"),
+        (cohort_view(), membership(ready=None), "no position"),
+        (cohort_view(), membership(ready=4), "registry version 4 and cohort buyers needs 5"),
+        (cohort_view(handle=0), membership(), "still being built"),
+    ],
+)
+def test_it_is_said_why_nothing_can_be_said(cohort: CohortView, read: Membership | None, said: str) -> None:
+    assert said in trouble_with(cohort, read)
+
+
+def test_data_from_the_future_has_no_age() -> None:
+    ages = [data_age_ms(membership(now_ms=NOW_MS), NOW_MS + delta) for delta in (-1, 0, 1)]
+    assert ages == [0, 0, 1]
+
+
+def test_a_view_takes_everything_from_the_active_version() -> None:
+    registry = registry_of()
+    edited: dict[str, Any] = SLEEPERS | {"when": {"kind": "performed", "event": "open", "within": "2d"}}
+    team = registry_of(cohorts=[edited], before=registry, now=NOW_MS + 1).team(1)
+    view = view_of(team.cohorts[0])
+    active = registry.team(1).cohort("sleepers")
+    assert active is not None
+    assert active.active is not None
+    assert (view.handle, view.number, view.complemented) == (active.active.handle, 1, True)
+    assert (view.warm_up_ms, view.activated_ms) == (30 * DAY_MS, NOW_MS)

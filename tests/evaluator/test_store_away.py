@@ -1,0 +1,128 @@
+"""The store goes and comes back: policies answer meanwhile, reasons say so, and nothing is restarted."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+
+from cohort_store.registry import Registry
+from processors.embedded.view import EmbeddedView
+from tests.evaluator.building import COHORTS, flag, registry_of
+from tests.evaluator.conftest import FLAGS, fill, publish
+from tests.evaluator.serving import TOKEN, Evaluator, serving
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[EmbeddedView]:
+    """A view of the test's own, to be stopped and started again on the same port."""
+    with EmbeddedView(tmp_path / "view") as view:
+        yield view
+
+
+def _restart(view: EmbeddedView) -> None:
+    view.launch()
+    view.wait_ready()
+
+
+def _answered(evaluator: Evaluator, key: str) -> tuple[bool, str]:
+    answer = evaluator.flags("ada")["flags"][key]
+    return answer["enabled"], answer["reason"]["code"]
+
+
+def test_while_the_store_is_away_policies_answer_and_it_is_found_again(
+    tmp_path: Path, view: EmbeddedView, registry: Registry
+) -> None:
+    asyncio.run(fill(view.url, registry))
+    with serving(tmp_path, view.url) as evaluator:
+        evaluator.until_version(registry.version)
+        assert _answered(evaluator, "for-buyers") == (True, "condition_match")
+
+        view.stop()
+        away = evaluator.flags("ada", params={"muster": "1"})
+        assert away["errorsWhileComputingFlags"] is True
+        assert "could not be reached" in away["flags"]["for-buyers"]["reason"]["description"]
+        assert _answered(evaluator, "for-buyers") == (False, "cohort_unavailable")
+        assert _answered(evaluator, "not-sleeping") == (True, "cohort_unavailable")
+        assert _answered(evaluator, "colours")[1] == "condition_match"
+        assert {each["status"] for each in away["muster"]["cohorts"].values()} == {"UNAVAILABLE"}
+        assert evaluator.client.get("/health").status_code == 200
+        assert evaluator.client.get("/ready").status_code == 503
+        person = evaluator.client.get("/persons/ada", params={"token": TOKEN})
+        assert (person.status_code, person.json()["code"]) == (503, "store_unreachable")
+
+        _restart(view)
+        evaluator.until(lambda: _answered(evaluator, "for-buyers") == (True, "condition_match"))
+        evaluator.until(lambda: evaluator.client.get("/ready").status_code == 200)
+
+
+def test_an_evaluator_starts_without_the_store_and_finds_it(
+    tmp_path: Path, view: EmbeddedView, registry: Registry
+) -> None:
+    asyncio.run(fill(view.url, registry))
+    view.stop()
+    with serving(tmp_path, view.url) as evaluator:
+        answer = evaluator.flags("ada")
+        assert (answer["flags"], answer["errorsWhileComputingFlags"]) == ({}, True)
+        ready = evaluator.client.get("/ready")
+        assert ready.status_code == 503
+        assert len(ready.json()["problems"]) == 2
+        _restart(view)
+        evaluator.until_version(registry.version)
+        assert _answered(evaluator, "for-buyers") == (True, "condition_match")
+
+
+def test_a_shard_that_has_not_folded_the_cohorts_version_is_unavailable(
+    tmp_path: Path, view_url: str, registry: Registry
+) -> None:
+    behind = registry.team(1).cohorts[0].versions[-1].registry_version - 1
+
+    asyncio.run(fill(view_url, registry, ready=behind))
+    with serving(tmp_path, view_url) as evaluator:
+        evaluator.until_version(registry.version)
+        answer = evaluator.flags("ada", params={"muster": "1"})
+        assert answer["errorsWhileComputingFlags"] is True
+        assert "has folded registry version 0" in answer["flags"]["for-buyers"]["reason"]["description"]
+        assert answer["muster"]["cohorts"]["buyers"]["status"] == "UNAVAILABLE"
+
+
+def test_a_new_registry_is_in_force_without_a_restart(tmp_path: Path, view_url: str, registry: Registry) -> None:
+    later = registry_of([*FLAGS, flag("fresh", {})], COHORTS, registry)
+    asyncio.run(fill(view_url, registry))
+    with serving(tmp_path, view_url) as evaluator:
+        evaluator.until_version(registry.version)
+        asyncio.run(publish(view_url, later))
+        evaluator.until_version(later.version)
+        assert evaluator.flags("ada")["flags"]["fresh"]["enabled"] is True
+
+
+def test_a_second_evaluator_on_the_same_port_is_refused(tmp_path: Path, view_url: str, registry: Registry) -> None:
+    asyncio.run(fill(view_url, registry))
+    with serving(tmp_path, view_url) as evaluator:
+        second = Evaluator(tmp_path / "second", view_url, "system", port=evaluator.port)
+        second.process.launch()
+        evaluator.until(lambda: second.process.returncode is not None)
+        assert second.process.returncode == 1
+        assert f"port {evaluator.port}" in second.log.read_text()
+        assert "MUSTER_EVALUATOR_PORT" in second.log.read_text()
+
+
+def test_a_request_under_way_is_answered_when_the_evaluator_is_told_to_end(
+    tmp_path: Path, view_url: str, registry: Registry
+) -> None:
+    asyncio.run(fill(view_url, registry))
+    with (
+        serving(tmp_path, view_url) as evaluator,
+        ThreadPoolExecutor(1) as pool,
+        redis.Redis.from_url(view_url) as view,
+    ):
+        evaluator.until_version(registry.version)
+        view.execute_command("CLIENT", "PAUSE", 300, "ALL")
+        asked = pool.submit(evaluator.flags, "ada")
+        evaluator.until(lambda: asked.done() or evaluator.metric("muster_evaluator_reads_under_way") > 0)
+        evaluator.process.stop()
+        assert set(asked.result()["flags"]) == {each["key"] for each in FLAGS}
