@@ -1,0 +1,96 @@
+-- Who is in each example cohort, written by hand from the sentences in examples/shop/cohorts.yaml: it shares
+-- nothing with the definitions, the conditions or the records.
+--
+-- `shop` is each event up to the instant, once, whatever was delivered twice. Windows are half-open: an event is out
+-- exactly when its window has passed.
+CREATE OR REPLACE TABLE shop ENGINE = Memory AS
+SELECT
+  uuid,
+  any(event) AS event,
+  any(person_id) AS person,
+  any(toUnixTimestamp64Milli(timestamp)) AS at_ms,
+  any(JSONExtractString(properties, 'platform')) AS platform,
+  any(JSONExtractString(properties, 'acquisition_channel')) AS channel,
+  any(JSONExtractString(properties, 'user_lifecycle')) AS lifecycle,
+  any(toInt32OrZero(JSONExtractString(properties, 'session_step'))) AS step
+FROM events
+WHERE team_id = 1 AND toUnixTimestamp64Milli(timestamp) <= {now:Int64}
+GROUP BY uuid;
+
+WITH
+  {now:Int64} AS now_ms,
+  86400000 AS day_ms,
+  known AS (SELECT DISTINCT person FROM shop),
+  buyers AS (SELECT DISTINCT person FROM shop WHERE event = 'purchase'),
+  payment_trouble AS (
+    SELECT person FROM shop WHERE at_ms > now_ms - day_ms GROUP BY person
+    HAVING countIf(event = 'payment_error') >= 2 AND countIf(event = 'purchase') = 0
+  ),
+  regulars AS (
+    SELECT person FROM shop WHERE event = 'purchase' AND at_ms > now_ms - 90 * day_ms GROUP BY person
+    HAVING count() >= 3
+  ),
+  window_shoppers AS (
+    SELECT DISTINCT person FROM shop WHERE at_ms > now_ms - 30 * day_ms AND person NOT IN buyers
+  ),
+  first_order AS (SELECT person FROM shop WHERE event = 'purchase' GROUP BY person HAVING count() = 1),
+  checkout_loop AS (
+    SELECT person FROM shop WHERE event = 'shipping_details' AND at_ms > now_ms - day_ms GROUP BY person
+    HAVING count() > 1
+  ),
+  hesitant AS (
+    SELECT person FROM shop
+    WHERE at_ms > now_ms - 7 * day_ms
+      AND (event IN ('compare', 'wishlist_add') OR (event = 'add_to_cart' AND platform != ''))
+    GROUP BY person HAVING count() > 3
+  ),
+  paid_arrivals AS (
+    SELECT DISTINCT person FROM shop
+    WHERE at_ms > now_ms - 14 * day_ms AND event IN ('home', 'promo_page') AND channel IN ('paid_search', 'social')
+  ),
+  deep_divers AS (
+    SELECT DISTINCT person FROM shop WHERE at_ms > now_ms - 7 * day_ms AND step >= 16 AND platform != 'desktop'
+  ),
+  quick_searchers AS (
+    SELECT person FROM shop
+    WHERE event = 'search' AND at_ms > now_ms - 10 * day_ms AND step IN (1, 2) AND lifecycle != 'new'
+    GROUP BY person HAVING count() >= 2
+  ),
+  article_readers AS (
+    SELECT DISTINCT person FROM shop
+    WHERE event = 'product_view' AND channel = 'organic'
+      AND at_ms >= {article_from:Int64} AND at_ms < {article_to:Int64}
+  ),
+  assisted AS (SELECT DISTINCT person FROM shop WHERE event = 'support_chat' AND at_ms > now_ms - 60 * day_ms),
+  unassisted AS (SELECT person FROM known WHERE person NOT IN assisted),
+  rarely_searching AS (
+    SELECT person FROM shop GROUP BY person HAVING countIf(event = 'search' AND at_ms > now_ms - 30 * day_ms) < 3
+  ),
+  cooling_regulars AS (
+    SELECT person FROM shop WHERE person IN regulars GROUP BY person HAVING countIf(at_ms > now_ms - 14 * day_ms) <= 5
+  ),
+  just_bought AS (SELECT DISTINCT person FROM shop WHERE event = 'purchase' AND at_ms > now_ms - 3 * day_ms),
+  just_assisted AS (SELECT DISTINCT person FROM shop WHERE event = 'support_chat' AND at_ms > now_ms - 30 * day_ms),
+  worth_a_call AS (
+    SELECT person FROM known
+    WHERE (
+      person IN payment_trouble
+      OR person IN checkout_loop
+      OR (person IN hesitant AND person IN window_shoppers AND person NOT IN just_assisted)
+    ) AND person NOT IN just_bought
+  )
+SELECT 'known' AS cohort, groupArray(person) AS persons FROM known
+UNION ALL SELECT 'payment-trouble', groupArray(person) FROM payment_trouble
+UNION ALL SELECT 'regulars', groupArray(person) FROM regulars
+UNION ALL SELECT 'window-shoppers', groupArray(person) FROM window_shoppers
+UNION ALL SELECT 'first-order', groupArray(person) FROM first_order
+UNION ALL SELECT 'checkout-loop', groupArray(person) FROM checkout_loop
+UNION ALL SELECT 'hesitant', groupArray(person) FROM hesitant
+UNION ALL SELECT 'paid-arrivals', groupArray(person) FROM paid_arrivals
+UNION ALL SELECT 'deep-divers', groupArray(person) FROM deep_divers
+UNION ALL SELECT 'quick-searchers', groupArray(person) FROM quick_searchers
+UNION ALL SELECT 'article-readers', groupArray(person) FROM article_readers
+UNION ALL SELECT 'unassisted', groupArray(person) FROM unassisted
+UNION ALL SELECT 'rarely-searching', groupArray(person) FROM rarely_searching
+UNION ALL SELECT 'cooling-regulars', groupArray(person) FROM cooling_regulars
+UNION ALL SELECT 'worth-a-call', groupArray(person) FROM worth_a_call
