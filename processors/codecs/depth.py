@@ -9,7 +9,8 @@ import re
 
 DEPTH_MAX = 100
 
-_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string that is never closed reaches to the end: were it none, every later quote would begin another search."""
 _BRACKETS = re.compile(rb"[\[\]{}]")
 _OPENING = frozenset((b"[", b"{"))
 

@@ -1,5 +1,7 @@
 """Every way in which an event can be bad, and what is said of it."""
 
+import json
+
 import pytest
 
 from cohort_store.errors import BadEvent
@@ -48,6 +50,13 @@ def test_a_message_of_the_longest_size_is_accepted_and_one_byte_more_is_not() ->
     assert codec.decode(plain(), ARRIVAL_MS).event == "purchase"
     with pytest.raises(BadEvent, match="too_large"):
         codec.decode(plain() + b" ", ARRIVAL_MS)
+
+
+@pytest.mark.timeout(20)
+def test_a_long_message_that_is_cut_off_within_a_string_is_refused_at_once() -> None:
+    whole = posthog(properties=json.dumps({f"key {number}": ["value"] for number in range(15_000)}))
+    with pytest.raises(BadEvent, match="not_json"):
+        CODECS["posthog"].decode(whole[:-50], ARRIVAL_MS)
 
 
 @pytest.mark.parametrize("text", ["[1]", "7", "{", "null", '{"a": 1} x', '{"a": 1e999}'])
