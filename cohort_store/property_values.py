@@ -10,7 +10,7 @@ import msgspec
 
 from cohort_store.errors import BadEvent
 
-_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _PLAIN_BELOW = 1e21
 _PLAIN_FROM = 1e-6
 

@@ -244,6 +244,11 @@ def test_a_text_is_a_number_exactly_when_the_oracle_says_so(text: str) -> None:
     assert number_of(text) == oracle.number(text)
 
 
+@pytest.mark.timeout(20)
+def test_a_long_text_of_digits_that_is_no_number_is_seen_to_be_none_at_once() -> None:
+    assert number_of("1" * 1_000_000 + "x") is None
+
+
 def test_a_value_nested_too_deep_is_a_bad_event_and_not_a_crash() -> None:
     nested: Any = "x"
     for _ in range(5_000):
