@@ -119,7 +119,9 @@ class _Assignment:
 
     def _cohort(self, before: Cohort | None, definition: CohortDefinition, when: Any, node: Node) -> Cohort:
         versions = before.versions if before else ()
-        if not versions or not _same(versions[-1].when, when):
+        # Members are listed as they join, so a list that is asked for later needs a version whose members all join.
+        is_newly_listed = before is not None and definition.listed and not before.listed
+        if not versions or is_newly_listed or not _same(versions[-1].when, when):
             active = before.active if before else None
             fresh = CohortVersion(
                 handle=self._handle(),

@@ -76,6 +76,13 @@ def test_what_people_read_may_change_without_a_new_version() -> None:
     assert of(second).source["description"] == "of late"
 
 
+def test_a_list_that_is_asked_for_later_is_made_by_a_new_version_whose_members_all_join_it() -> None:
+    first = registry_of([{**cohort(), "listed": False}])
+    second = registry_of([cohort()], first)
+    assert [version.number for version in of(second).versions] == [1, 2]
+    assert of(registry_of([cohort()], second)).versions == of(second).versions
+
+
 def test_a_definition_written_with_its_defaults_is_the_same_definition() -> None:
     first = registry_of([cohort()])
     second = registry_of([{**cohort(where=[]), "team": 1, "listed": True, "name": ""}], first)
