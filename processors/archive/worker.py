@@ -14,7 +14,7 @@ from cohort_store.errors import BadEvent, Retry
 from processors import metrics
 from processors.archive.rows import row_of
 from processors.codecs.codec import EventCodec
-from processors.router.ports import EventSource, Message, Polled
+from processors.router.ports import EventSource, Message, Polled, arrival_ms_of
 from processors.router.progress import Source
 
 BLOCK_ROWS_MAX = 20_000
@@ -100,7 +100,7 @@ class Archive:
             block.offsets[source] = messages[-1].offset + 1
 
     def _take(self, source: Source, message: Message, codec: EventCodec) -> None:
-        arrival_ms = message.timestamp if message.timestamp >= 0 else self._clock.now_ms()
+        arrival_ms = arrival_ms_of(message, self._clock.now_ms())
         try:
             event = codec.decode(message.value or b"", arrival_ms)
         except BadEvent:

@@ -18,7 +18,7 @@ from processors.codecs.event import Event
 from processors.kafka.dead_letters import DeadLetter
 from processors.router.packing import Packer
 from processors.router.persons import DistinctId, Persons
-from processors.router.ports import Message
+from processors.router.ports import Message, arrival_ms_of
 from processors.router.progress import Source
 from processors.router.routes import RouterPlan, entries_of
 
@@ -93,7 +93,7 @@ class Batch:
 
     def _read_whole(self, source: Source, message: Message, codec: EventCodec) -> None:
         now, raw = self.reading.now, message.value or b""
-        arrival_ms = message.timestamp if message.timestamp >= 0 else now
+        arrival_ms = arrival_ms_of(message, now)
         try:
             self._route(codec.decode(raw, arrival_ms), arrival_ms)
         except BadEvent as error:

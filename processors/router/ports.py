@@ -23,6 +23,15 @@ class Message(Protocol):
     def value(self) -> bytes | None: ...
 
 
+STAMP_AHEAD_MS_MAX = 86_400_000
+"""A message's timestamp further ahead of the reader's clock is no arrival: who sent it has stamped it wrongly."""
+
+
+def arrival_ms_of(message: Message, now: int) -> int:
+    """When a message reached the log, as far as its timestamp can be believed at `now`."""
+    return min(message.timestamp, now + STAMP_AHEAD_MS_MAX) if message.timestamp >= 0 else now
+
+
 class ReadOut(NamedTuple):
     """A fetch sent at `sent_ms`, or later, found nothing at or behind `next_offset`."""
 

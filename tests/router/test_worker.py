@@ -91,6 +91,14 @@ async def test_a_log_that_gives_no_time_of_arrival_leaves_it_to_the_clock() -> N
     assert [len(on.sink.deltas()), [letter.reason for letter in on.letters.letters]] == [1, ["in_the_future"]]
 
 
+async def test_an_event_of_the_year_3000_is_refused_though_its_message_is_stamped_so_too() -> None:
+    on = bench()
+    year_3000_ms = 32_503_680_000_000
+    on.log.append(FIRST, event("buy", timestamp=year_3000_ms), year_3000_ms)
+    await on.router.step()
+    assert [len(on.sink.deltas()), [letter.reason for letter in on.letters.letters]] == [0, ["in_the_future"]]
+
+
 async def test_marks_follow_the_deltas_that_they_cover_and_go_to_every_partition() -> None:
     on = bench()
     on.log.append(FIRST, event("buy"), NOW_MS - 5)
