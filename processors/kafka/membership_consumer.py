@@ -20,6 +20,8 @@ from processors.membership.worker import Fetched
 FETCH_TIMEOUT_MS = 20
 MESSAGES_MAX = 500
 ACKNOWLEDGE_S = 1.0
+ACKNOWLEDGE_DEADLINE_S = 1.0
+"""How long folding waits for the group to take offsets that only lag tools read."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,9 +83,10 @@ class DeltasConsumer:
             return
         self._acknowledge_at = now + ACKNOWLEDGE_S
         try:
-            await self._consumer.commit({TopicPartition(DELTAS, n): offset for n, offset in fresh.items()})
+            async with asyncio.timeout(ACKNOWLEDGE_DEADLINE_S):
+                await self._consumer.commit({TopicPartition(DELTAS, n): offset for n, offset in fresh.items()})
             self._acknowledged.update(fresh)
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             _log.info("membership: the group did not take the offsets, which only lag tools read: %s", error)
 
 

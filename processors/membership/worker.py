@@ -225,7 +225,8 @@ class Worker:
                 _log.warning("membership: whether the topic is still the same is asked again: %s", error)
 
     async def _verify(self) -> None:
-        offsets = {number: partition.offset for number, partition in self._owner.partitions.items()}
+        # Of one just adopted no message was taken in yet: adopting it has compared what its shards had folded.
+        offsets = {n: partition.offset for n, partition in self._owner.partitions.items() if partition.offset.last_id}
         if offsets:
             _, same = await same_topics(self._parts.log, offsets)
             self._doubtful |= {number for number in offsets if not same[number]}
@@ -274,8 +275,8 @@ def _decode(fetched: Sequence[Fetched]) -> tuple[dict[int, list[Received]], list
     refused: list[DeadLetter] = []
     for partition, offset, timestamp_ms, value in fetched:
         try:
-            received.setdefault(partition, []).append(Received(offset, decode_message(value)))
+            received.setdefault(partition, []).append(Received(offset, decode_message(value or b"")))
         except Reject as error:
             received.setdefault(partition, []).append(Received(offset, _UNREADABLE))
-            refused.append(DeadLetter(DELTAS, partition, offset, "bad_delta", str(error), value, timestamp_ms))
+            refused.append(DeadLetter(DELTAS, partition, offset, "bad_delta", str(error), value or b"", timestamp_ms))
     return received, refused
