@@ -121,8 +121,8 @@ def _as_read(position: Position) -> Membership:
 
 def _cohort(catalog: TeamCatalog, key: str) -> CohortView:
     cohort = catalog.cohorts.get(key)
-    if cohort is None and key.isascii() and key.isdigit():
-        cohort = next((each for each in catalog.cohorts.values() if each.id == int(key)), None)
+    if cohort is None:
+        cohort = next((each for each in catalog.cohorts.values() if str(each.id) == key), None)
     if cohort is None:
         raise not_found(
             "cohort_not_found", f"cohort {key[:100]!r} is not defined; GET /cohorts lists those that are", "key"
@@ -133,6 +133,6 @@ def _cohort(catalog: TeamCatalog, key: str) -> CohortView:
 def _limit(text: str | None) -> int:
     if text is None:
         return PAGE_DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= PAGE_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= PAGE_MAX):
         raise invalid("limit", "invalid_input", f"limit is {text[:40]!r}; it must be a number from 1 to {PAGE_MAX}")
     return int(text)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
 from cohort_store.ports import Membership
 from cohort_store.subjects import ID_BYTES_MAX
@@ -70,7 +71,10 @@ async def post_flags(service: Service, request: Request) -> Response:
     if any(flag.cohorts for flag in flags):
         read = await service.reads.read(catalog.team, body.distinct_id)
     person = Person(body.distinct_id, body.person_properties or {}, read.membership if read else None)
-    answers, unavailable = decide_all(flags, person)
+    try:
+        answers, unavailable = decide_all(flags, person)
+    except BadEvent as error:
+        raise invalid("person_properties", error.reason, f"{error.detail}; send flat properties") from None
     service.metrics.flags_answered(len(answers), unavailable)
     now = service.clock.now_ms()
     wants_muster = request.wants("x-muster", "muster")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from evaluator.http import cohorts, flags, health, openapi, persons
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
@@ -158,7 +157,7 @@ def _match(template: tuple[str, ...], path: str) -> dict[str, Any] | None:
         if expected.startswith("{"):
             if not segment:
                 return None
-            values[expected[1:-1]] = unquote(segment, errors="replace")
+            values[expected[1:-1]] = segment
         elif expected != segment:
             return None
     return values

@@ -26,12 +26,14 @@ def test_a_slash_at_the_end_of_a_path_makes_no_difference(path: str) -> None:
     ("path", "template", "values"),
     [
         ("/persons/ada", "/persons/{id}", {"id": "ada"}),
-        ("/persons/a%2Fb%20c", "/persons/{id}", {"id": "a/b c"}),
-        ("/persons/caf%C3%A9/", "/persons/{id}", {"id": "café"}),
+        ("/persons/a b%41", "/persons/{id}", {"id": "a b%41"}),
+        ("/persons/café/", "/persons/{id}", {"id": "café"}),
         ("/cohorts/buyers/members", "/cohorts/{key}/members", {"key": "buyers"}),
     ],
 )
-def test_the_places_of_a_template_are_decoded(path: str, template: str, values: dict[str, str]) -> None:
+def test_the_places_of_a_template_are_taken_as_the_server_decoded_them(
+    path: str, template: str, values: dict[str, str]
+) -> None:
     route, found = Router().find("GET", path)
     assert (route.template, found) == (template, values)
 
