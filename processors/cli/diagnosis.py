@@ -84,7 +84,7 @@ async def _guarded(
             return await check(settings)
     except MusterError as error:
         return [Finding(part, Verdict.WRONG, str(error), _REMEDIES[part])]
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:
         return [Finding(part, Verdict.WRONG, str(error) or f"no answer within {CHECK_S_MAX:g} s", _REMEDIES[part])]
 
 

@@ -48,7 +48,7 @@ class Invocation:
 
     data: Path | None = None
     as_json: bool = False
-    errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, emoji=False))
 
     def settings(self) -> Settings:
         """The settings that apply here. Raises WrongSettings.
@@ -81,7 +81,9 @@ class Invocation:
 def output() -> Console:
     """Where answers for people go; as wide as need be where that is no terminal."""
     is_terminal = sys.stdout.isatty()
-    return Console(highlight=False, soft_wrap=not is_terminal, width=None if is_terminal else WIDTH_ELSEWHERE)
+    return Console(
+        highlight=False, emoji=False, soft_wrap=not is_terminal, width=None if is_terminal else WIDTH_ELSEWHERE
+    )
 
 
 def load_settings(**chosen: Any) -> Settings:

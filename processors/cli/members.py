@@ -13,7 +13,7 @@ from cohort_store.clocks import clock_from
 from cohort_store.durations import UNITS_MS, format_duration, format_instant
 from cohort_store.errors import Retry
 from cohort_store.settings import Settings
-from processors.cli.invocation import Json, invocation, run_async
+from processors.cli.invocation import Failed, Json, invocation, run_async
 
 if TYPE_CHECKING:
     from cohort_store.freshness import CohortView
@@ -75,7 +75,10 @@ async def _who(settings: Settings, wanted: tuple[int, str], limit: int, cursor: 
         stored = await roll.reader.size(version.handle)
         ids: list[str] = []
         while cohort.listed and len(ids) < limit:
-            page = await roll.reader.members(version.handle, cursor, min(limit - len(ids), PAGE_MAX))
+            try:
+                page = await roll.reader.members(version.handle, cursor, min(limit - len(ids), PAGE_MAX))
+            except ValueError:
+                raise Failed(f"{cursor!r} is the cursor of no page; use the one that ended an answer") from None
             ids += page.ids
             cursor = page.cursor
             if cursor is None:
