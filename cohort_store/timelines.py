@@ -51,3 +51,8 @@ def first_after(timeline: Timeline, instant_ms: int) -> int | None:
     """The time of the first entry later than the instant, if there is one."""
     index = at_or_before(timeline, instant_ms)
     return timeline[index][0] if index < len(timeline) else None
+
+
+def entries_at(timeline: Timeline, instant_ms: int) -> Timeline:
+    """The entries of that very millisecond."""
+    return timeline[at_or_before(timeline, instant_ms - 1) : at_or_before(timeline, instant_ms)]

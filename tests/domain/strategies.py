@@ -63,8 +63,9 @@ PROPERTIES: tuple[dict[str, Any], ...] = (
     *({"p": value} for value in VALUES),
     *({"p": p, "q": q} for p in VALUES for q in ("x", 1, None)),
 )
-KINDS: tuple[dict[str, Any], ...] = (
+WINDOWED: tuple[dict[str, Any], ...] = (
     {"kind": "performed"},
+    {"kind": "first_time"},
     *({"kind": "count", "op": op, "n": n} for n in range(5) for op in OPERATORS),
 )
 INTERVALS: tuple[dict[str, Any], ...] = (
@@ -76,10 +77,25 @@ INTERVALS: tuple[dict[str, Any], ...] = (
         for until in range(since, LAST, 4)
     ),
 )
+LAPSING: tuple[dict[str, Any], ...] = tuple(
+    {"kind": kind, "within": f"{window}ms", "recent": f"{recent}ms"}
+    for kind in ("stopped", "restarted")
+    for window in range(2, WINDOW_MAX + 1)
+    for recent in range(1, window)
+)
+REGULAR: tuple[dict[str, Any], ...] = tuple(
+    {"kind": "regularly", "period": f"{period}ms", "periods": periods, "min_periods": enough, "times": times}
+    for period in range(1, WINDOW_MAX + 1)
+    for periods in range(1, WINDOW_MAX // period + 1)
+    for enough in range(1, periods + 1)
+    for times in (1, 2, 3)
+)
 
 # Few draws of plain choices: a tree made of nested strategies takes Hypothesis longer than all that is tested with it.
 _tests = st.sampled_from([(event, test) for event in (*NAMES, "any") for test in TESTS])
-_parts = st.sampled_from([{**kind, **interval} for kind in KINDS for interval in INTERVALS])
+_windowed = st.sampled_from([{**kind, **interval} for kind in WINDOWED for interval in INTERVALS])
+_first_time = st.sampled_from([{"kind": "first_time", **interval} for interval in INTERVALS])
+_parts = st.one_of(_windowed, st.sampled_from((*LAPSING, *REGULAR)), _first_time)
 _shapes = st.sampled_from(("a", "a", "a", "b", "b", "any", "one", "two", "any_of"))
 _small = st.integers(1, 3)
 _branches = st.sampled_from(("leaf", "leaf", "all", "any", "not"))
@@ -114,7 +130,7 @@ def _selection(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def conditions(draw: st.DrawFn) -> dict[str, Any]:
-    """Performed and count, with every way to select events and to say when."""
+    """Every kind, with every way to select events and to say when."""
     return {**draw(_parts), **_selection(draw)}
 
 

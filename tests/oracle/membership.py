@@ -17,7 +17,7 @@ word by word. It is slow, and meant to be.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -72,8 +72,9 @@ def turning_points(cohorts: Sequence[Plain], events: Iterable[Event]) -> list[in
     absolute: set[int] = set()
     for cohort in cohorts:
         for leaf in _leaves(cohort["when"]):
-            if "within" in leaf:
-                lengths.add(duration_ms(leaf["within"]))
+            lengths.update(duration_ms(leaf[span]) for span in ("within", "recent") if leaf.get(span))
+            if "period" in leaf:
+                lengths.update(duration_ms(leaf["period"]) * number for number in range(1, leaf["periods"] + 1))
             absolute.update(instant_ms(leaf[bound]) for bound in ("since", "until") if leaf.get(bound))
     return sorted({time + length for time in times for length in lengths} | absolute)
 
@@ -113,12 +114,68 @@ def _holds(node: Plain, events: list[Event], t: int, cohorts: Mapping[str, Plain
         return _holds(node["not"], events, t, cohorts) is False
     if node["kind"] == "in_cohort":
         return _holds(cohorts[node["cohort"]]["when"], events, t, cohorts)
-    number = len([each for each in matching(node, events) if _is_inside(node, each[0], t)])
-    if node["kind"] == "performed":
-        return number > 0
-    if node["kind"] == "count":
-        return _compares(number, node.get("op", "gte"), node["n"])
-    raise NotImplementedError(f"the oracle knows no condition of kind {node['kind']}")
+    return _MEANINGS[node["kind"]](node, events, t)
+
+
+def _performed(leaf: Plain, events: list[Event], t: int) -> bool:
+    return any(_is_inside(leaf, time, t) for time, _ in matching(leaf, events))
+
+
+def _count(leaf: Plain, events: list[Event], t: int) -> bool:
+    number = len([each for each in matching(leaf, events) if _is_inside(leaf, each[0], t)])
+    return _compares(number, leaf.get("op", "gte"), leaf["n"])
+
+
+def _first_time(leaf: Plain, events: list[Event], t: int) -> bool:
+    named = [event.time_ms for event in events if event.time_ms <= t and _selects(_without_tests(leaf), event)]
+    if not named or not _is_inside(leaf, min(named), t):
+        return False
+    return any(event.time_ms == min(named) and _selects(leaf, event) for event in events)
+
+
+def _stopped(leaf: Plain, events: list[Event], t: int) -> bool:
+    window, recent = duration_ms(leaf["within"]), duration_ms(leaf["recent"])
+    times = [time for time, _ in matching(leaf, events)]
+    before = [time for time in times if t - window < time <= t - recent]
+    lately = [time for time in times if t - recent < time <= t]
+    return bool(before) and not lately
+
+
+def _restarted(leaf: Plain, events: list[Event], t: int) -> bool:
+    window, recent = duration_ms(leaf["within"]), duration_ms(leaf["recent"])
+    times = [time for time, _ in matching(leaf, events)]
+    long_ago = [time for time in times if time <= t - window]
+    pause = [time for time in times if t - window < time <= t - recent]
+    lately = [time for time in times if t - recent < time <= t]
+    return bool(long_ago) and not pause and bool(lately)
+
+
+def _regularly(leaf: Plain, events: list[Event], t: int) -> bool:
+    period = duration_ms(leaf["period"])
+    times = [time for time, _ in matching(leaf, events)]
+    enough = 0
+    for number in range(leaf["periods"]):
+        begin, end = t - (number + 1) * period, t - number * period
+        if len([time for time in times if begin < time <= end]) >= leaf.get("times", 1):
+            enough += 1
+    return enough >= int(leaf["min_periods"])
+
+
+_MEANINGS: dict[str, Callable[[Plain, list[Event], int], bool]] = {
+    "performed": _performed,
+    "count": _count,
+    "first_time": _first_time,
+    "stopped": _stopped,
+    "restarted": _restarted,
+    "regularly": _regularly,
+}
+
+
+def _without_tests(leaf: Plain) -> Plain:
+    """The same events by name, whatever their properties."""
+    if leaf.get("any_of"):
+        return {"any_of": [{"event": alternative["event"]} for alternative in leaf["any_of"]]}
+    return {"event": leaf["event"]}
 
 
 def _is_inside(leaf: Plain, time_ms: int, t: int) -> bool:
