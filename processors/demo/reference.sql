@@ -61,6 +61,27 @@ WITH
     WHERE event = 'product_view' AND channel = 'organic'
       AND at_ms >= {article_from:Int64} AND at_ms < {article_to:Int64}
   ),
+  first_cart AS (SELECT person, min(at_ms) AS first_ms FROM shop WHERE event = 'add_to_cart' GROUP BY person),
+  fresh_carts AS (
+    SELECT DISTINCT shop.person AS person FROM shop JOIN first_cart ON shop.person = first_cart.person
+    WHERE event = 'add_to_cart' AND at_ms = first_ms AND first_ms > now_ms - 30 * day_ms AND platform != 'desktop'
+  ),
+  lapsed_searchers AS (
+    SELECT person FROM shop WHERE event = 'search' GROUP BY person
+    HAVING max(at_ms) > now_ms - 90 * day_ms AND max(at_ms) <= now_ms - 30 * day_ms
+  ),
+  returned_searchers AS (
+    SELECT person FROM shop WHERE event = 'search' GROUP BY person
+    HAVING countIf(at_ms <= now_ms - 28 * day_ms) > 0
+      AND countIf(at_ms > now_ms - 28 * day_ms AND at_ms <= now_ms - 7 * day_ms) = 0
+      AND countIf(at_ms > now_ms - 7 * day_ms) > 0
+  ),
+  viewing_weeks AS (
+    SELECT person, intDiv(now_ms - at_ms, 7 * day_ms) AS weeks_ago FROM shop
+    WHERE event = 'product_view' AND at_ms > now_ms - 28 * day_ms
+    GROUP BY person, weeks_ago HAVING count() >= 2
+  ),
+  steady_viewers AS (SELECT person FROM viewing_weeks GROUP BY person HAVING count() >= 2),
   assisted AS (SELECT DISTINCT person FROM shop WHERE event = 'support_chat' AND at_ms > now_ms - 60 * day_ms),
   unassisted AS (SELECT person FROM known WHERE person NOT IN assisted),
   rarely_searching AS (
@@ -90,6 +111,10 @@ UNION ALL SELECT 'paid-arrivals', groupArray(person) FROM paid_arrivals
 UNION ALL SELECT 'deep-divers', groupArray(person) FROM deep_divers
 UNION ALL SELECT 'quick-searchers', groupArray(person) FROM quick_searchers
 UNION ALL SELECT 'article-readers', groupArray(person) FROM article_readers
+UNION ALL SELECT 'fresh-carts', groupArray(person) FROM fresh_carts
+UNION ALL SELECT 'lapsed-searchers', groupArray(person) FROM lapsed_searchers
+UNION ALL SELECT 'returned-searchers', groupArray(person) FROM returned_searchers
+UNION ALL SELECT 'steady-viewers', groupArray(person) FROM steady_viewers
 UNION ALL SELECT 'unassisted', groupArray(person) FROM unassisted
 UNION ALL SELECT 'rarely-searching', groupArray(person) FROM rarely_searching
 UNION ALL SELECT 'cooling-regulars', groupArray(person) FROM cooling_regulars

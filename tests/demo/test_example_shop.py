@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cohort_store.compiling import assign
+from cohort_store.conditions import kinds
 from cohort_store.conditions.condition import EventSelection
 from cohort_store.conditions.count import CountDefinition
 from cohort_store.definition_files import Definitions, check_whole, read_definitions
@@ -86,7 +87,7 @@ def test_origin_version_and_licence_stand_beside_the_log() -> None:
 
 def test_the_shipped_definitions_are_accepted_as_a_whole(definitions: Definitions) -> None:
     check_whole(definitions, {})
-    assert len(definitions.cohorts) == 14
+    assert len(definitions.cohorts) == 18
     assert len(definitions.flags) == 5
 
 
@@ -100,7 +101,7 @@ def test_the_cohorts_show_every_count_operator_and_way_to_select(definitions: De
     assert {"exact", "is_not", "icontains", "not_icontains", "gt", "lte", "is_set", "is_not_set"} <= {
         t.op for t in tests
     }
-    assert {leaf.kind for leaf in leaves} == {"performed", "count", "in_cohort"}
+    assert {leaf.kind for leaf in leaves} == {*(kind.kind_name() for kind in kinds()), "in_cohort"}
 
 
 def test_the_flags_show_both_cohort_operators_rollout_variants_and_policies(definitions: Definitions) -> None:
