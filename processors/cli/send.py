@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -47,7 +48,11 @@ class _Source:
     codec: EventCodec
 
     def lines(self, source: BinaryIO) -> Iterator[EventLine | BadLine]:
-        return islice(read_lines(source, self.codec, as_csv=is_csv(self.file)), self.limit)
+        """The lines, up to the limit. Raises Failed where the file cannot be read on."""
+        try:
+            yield from islice(read_lines(source, self.codec, as_csv=is_csv(self.file)), self.limit)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Failed(f"{self.file} cannot be read to its end ({error}); is it damaged or cut off?") from None
 
     def last_ms(self) -> int | None:
         """The latest time in it; None where no line is an event."""

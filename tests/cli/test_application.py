@@ -1,5 +1,6 @@
 """The command line itself: help, exit statuses, and which settings apply."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def test_every_commands_help_shows_an_example_of_it(name: str, capsys: pytest.Ca
     said = capsys.readouterr().out
     assert "Example" in said
     assert f"muster {name}" in said.split("Example", 1)[1]
+
+
+@pytest.mark.parametrize("damage", [b"cut off", b"no gzip"])
+def test_a_damaged_file_of_events_is_named_and_no_broker_blamed(
+    damage: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = b'{"event": "a", "person_id": "ann", "timestamp": "2026-01-12T12:00:00Z"}\n'
+    whole = gzip.compress(line * 1_000)
+    (tmp_path / "events.jsonl.gz").write_bytes(whole[:-20] if damage == b"cut off" else damage)
+    assert run(["send", "events.jsonl.gz", "--end", "now"]) == 1
+    assert "events.jsonl.gz cannot be read to its end" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_setting_that_does_not_fit_is_named_and_ends_with_status_two(
