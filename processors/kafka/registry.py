@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from cohort_store.errors import Crash, Retry
 from cohort_store.plans import Plan, compile_plan
@@ -134,7 +134,11 @@ class RegistryFollower:
             asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(self._announce()))
 
     async def _advance(self, consumer: AIOKafkaConsumer) -> None:
-        found = await consumer.getmany(timeout_ms=IDLE_LOOK_MS)
+        try:
+            found = await consumer.getmany(timeout_ms=IDLE_LOOK_MS)
+        except OffsetOutOfRangeError:
+            await self._look_behind(consumer)
+            raise
         values = [m.value for m in found.get(_PARTITION, ()) if m.key == KEY and m.value is not None]
         self._take(values)
         self._position = await consumer.position(_PARTITION)
