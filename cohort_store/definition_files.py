@@ -97,10 +97,10 @@ def place_of(definitions: Definitions, name: Name) -> str:
 
 
 def _check_flag(name: Name, definitions: Definitions, ids: Mapping[Name, int]) -> None:
-    known_ids = {number for cohort, number in ids.items() if cohort.team == name.team and cohort in definitions.cohorts}
+    known = {cohort.key for cohort in definitions.cohorts if cohort.team == name.team}
+    known |= {str(ids[cohort]) for cohort in definitions.cohorts if cohort.team == name.team and cohort in ids}
     for asked in definitions.flags[name].cohorts():
-        known = asked in known_ids if isinstance(asked, int) else Name(COHORT, name.team, asked) in definitions.cohorts
-        if not known:
+        if asked not in known:
             raise BadDefinition(
                 place_of(definitions, name),
                 f"asks cohort {asked!r}, which team {name.team} does not define; apply it first or together",

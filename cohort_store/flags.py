@@ -72,14 +72,12 @@ class FlagFilter(Model):
             self.property_test()
         return self
 
-    def cohort(self) -> int | str:
-        """The cohort meant, by id or by key; for filters of type cohort."""
+    def cohort(self) -> str:
+        """The cohort meant, as text: its key, or where no cohort has that key its id. For filters of type cohort."""
         value = self.value[0] if isinstance(self.value, list) and len(self.value) == 1 else self.value
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            value = int(value[:19])
         if isinstance(value, bool) or not isinstance(value, (int, str)) or not value:
             raise ValueError(f"a cohort filter's value is one cohort's id or key, not {str(self.value)[:80]!r}")
-        return value
+        return str(value)
 
     def wants_member(self) -> bool:
         """True for `in` (PostHog's older flags say nothing, or exact), False for `not_in`."""
@@ -257,8 +255,8 @@ class FlagDefinition(Model):
                 raise ValueError(f"muster.on_unavailable names {policy.value[:80]!r}; the variants are {known}")
         return self
 
-    def cohorts(self) -> Iterator[int | str]:
-        """The cohorts that the flag asks, by id or key, as written, with repetitions."""
+    def cohorts(self) -> Iterator[str]:
+        """The cohorts that the flag asks, as `FlagFilter.cohort` names them, with repetitions."""
         for group in self.filters.groups:
             for each in group.properties:
                 if each.type == "cohort":

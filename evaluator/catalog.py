@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cohort_store.errors import BadDefinition
@@ -41,9 +41,14 @@ def compile_catalog(registry: Registry) -> Catalog:
     return Catalog(registry.version, {team: _compile_team(of_team) for team, of_team in registry.teams.items()})
 
 
+def cohorts_by_name(views: Sequence[CohortView]) -> dict[str, CohortView]:
+    """The cohorts by what a flag may call them: by key, and by id as text where that is no cohort's key."""
+    return {str(view.id): view for view in views} | {view.key: view for view in views}
+
+
 def _compile_team(registry: TeamRegistry) -> TeamCatalog:
     views = [view_of(cohort) for cohort in registry.cohorts]
-    known: dict[int | str, CohortView] = {view.id: view for view in views} | {view.key: view for view in views}
+    known = cohorts_by_name(views)
     flags: dict[str, CompiledFlag] = {}
     refused: dict[str, str] = {}
     for place, raw in enumerate(registry.flags):

@@ -84,7 +84,7 @@ class CompiledSet:
     share: float
     """Of the people, 0 to 1."""
     variant: str | None
-    missing: int | str | None
+    missing: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,8 @@ class CompiledFlag:
         return FlagAnswer(self.key, enabled, variant, reason, Metadata(self.id, self.version, self.name, payload))
 
 
-def compile_flag(flag: FlagDefinition, cohorts: Mapping[int | str, CohortView]) -> CompiledFlag:
-    """The flag, bound to its team's cohorts (by id and by key)."""
+def compile_flag(flag: FlagDefinition, cohorts: Mapping[str, CohortView]) -> CompiledFlag:
+    """The flag, bound to its team's cohorts (by key, and by id where that is no key)."""
     filters = flag.filters
     sets = tuple(_compile_set(group, cohorts) for group in filters.groups)
     asked = {cohort.key: cohort for each in sets for cohort, _ in each.cohorts}
@@ -177,7 +177,7 @@ def is_unavailable(answer: FlagAnswer) -> bool:
     return answer.reason.code in (ReasonCode.COHORT_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY)
 
 
-def _compile_set(group: ConditionSet, cohorts: Mapping[int | str, CohortView]) -> CompiledSet:
+def _compile_set(group: ConditionSet, cohorts: Mapping[str, CohortView]) -> CompiledSet:
     asking = [each for each in group.properties if each.type == "cohort"]
     found = [(cohorts[each.cohort()], each.wants_member()) for each in asking if each.cohort() in cohorts]
     return CompiledSet(

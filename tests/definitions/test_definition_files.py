@@ -70,7 +70,7 @@ def test_a_flag_may_ask_a_cohort_by_key_or_by_the_id_that_it_got() -> None:
 def test_an_id_counts_only_in_the_flags_own_team() -> None:
     text = f'{{"flags": [{ASKING % 12}]}}'
     definitions = read_definitions([DefinitionText("f.json", text.encode())])
-    with pytest.raises(BadDefinition, match="asks cohort 12, which team 1 does not define"):
+    with pytest.raises(BadDefinition, match="asks cohort '12', which team 1 does not define"):
         check_whole(definitions, {Name(COHORT, 2, "buyers"): 12})
 
 

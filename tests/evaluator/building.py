@@ -12,6 +12,7 @@ from cohort_store.ports import DistinctIdWrite, Membership, MembershipStore, Pos
 from cohort_store.records import Record, encode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
+from evaluator.catalog import cohorts_by_name
 from evaluator.flags import CompiledFlag, FlagAnswer, compile_flag
 
 SHARDS = 8
@@ -80,8 +81,7 @@ def membership(*handles: int, **fields: Any) -> Membership:
 
 
 def compiled(raw: Mapping[str, Any], *cohorts: CohortView) -> CompiledFlag:
-    known: dict[int | str, CohortView] = {each.id: each for each in cohorts} | {each.key: each for each in cohorts}
-    return compile_flag(parse_flag(raw), known)
+    return compile_flag(parse_flag(raw), cohorts_by_name(cohorts))
 
 
 def decided(

@@ -40,5 +40,15 @@ def test_a_team_does_not_see_another_teams_cohorts() -> None:
     assert catalog.team(2).flags["for-buyers"].sets[0].missing == "buyers"
 
 
+def test_a_number_that_is_one_cohorts_key_and_anothers_id_means_the_key() -> None:
+    registry = registry_of([flag("f", {"properties": [in_cohort("1")]})])
+    (named, *others) = registry.team(1).cohorts[::-1]
+    assert {other.id for other in others} >= {1}
+    renamed = msgspec.structs.replace(named, key="1")
+    team = msgspec.structs.replace(registry.team(1), cohorts=(*others, renamed))
+    catalog = compile_catalog(msgspec.structs.replace(registry, teams={1: team})).team(1)
+    assert catalog.flags["f"].cohorts == (catalog.cohorts["1"],)
+
+
 def test_a_team_that_defined_nothing_has_an_empty_catalog() -> None:
     assert compile_catalog(Registry()).team(9).flags == {}
