@@ -133,7 +133,7 @@ async def test_a_file_may_refer_to_what_an_earlier_apply_defined(running: Contro
     referring = "team: 5\ncohorts: [{key: b, when: {not: {kind: in_cohort, cohort: a}}}]\n"
     report = await apply_text(settings, tmp_path, referring + flags)
     assert [(notice.key, notice.complemented) for notice in report.notices] == [("b", True)]
-    with pytest.raises(BadDefinition, match=f"f.yaml:4: .* asks cohort {number}"):
+    with pytest.raises(BadDefinition, match=f"f.yaml:4: .* asks cohort '{number}'"):
         await apply_text(settings, tmp_path, cohorts(5, c="z") + flags, prune=True)
     pruned = await apply_text(settings, tmp_path, cohorts(5, c="z"), prune=True)
     assert sorted(names_of(pruned.changes, Action.DROPPED)) == ["a", "b", "f"]
