@@ -1,21 +1,22 @@
-"""Every measurement, one after another. `python -m benchmarks [EVENTS]` takes fewer events than the full 2,000,000."""
+"""Every measurement, one after another; `python -m benchmarks --help` shows what can be chosen."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 
 from benchmarks import flags, ingest, latency, memory
 
-EVENTS, PERSONS = 2_000_000, 100_000
-
 
 def main() -> None:
     """Ingest, latency at half of the rate that ingest took, flags, memory."""
-    events = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
-    taken = asyncio.run(ingest.measure(events, PERSONS))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    ingest.load_arguments(parser)
+    load = ingest.load_of(parser.parse_args())
+    taken = asyncio.run(ingest.measure(load))
     ingest.report(taken)
-    latency.report(asyncio.run(latency.measure(int(taken.events / taken.seconds / 2))))
+    latency.report(asyncio.run(latency.measure(int(taken.rate / 2), broker=load.broker)))
     flags.report(asyncio.run(flags.measure()))
     memory.report(asyncio.run(memory.measure()))
     if taken.wrong:

@@ -54,7 +54,7 @@ class Result(NamedTuple):
 async def measure() -> Result:
     """Start both servers on the view, check an answer of each person's kind, then load them in turns."""
     ports = choose_port(None), choose_port(None)
-    with embedded({"evaluator_port": ports[0]}, broker=False) as bench:
+    with embedded({"evaluator_port": ports[0]}, broker=None) as bench:
         await _fill(bench)
         empty = {**bench.environment, "MUSTER_EVALUATOR_PORT": str(ports[1])}
         servers = [

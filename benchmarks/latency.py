@@ -7,9 +7,9 @@ for WINDOW_MS after it; how much later her exit is seen is the timer's lateness.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-import sys
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.parts import Bench, embedded, registry_of
+from benchmarks.parts import BROKERS, Bench, broker_argument, embedded, registry_of
 from benchmarks.processes import SERVER_CORE, Role
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_reader
@@ -45,6 +45,7 @@ class Result(NamedTuple):
     entries: list[float]
     exits: list[float]
     never: int
+    broker: str = "tansu"
 
 
 @dataclass
@@ -73,9 +74,9 @@ class Probes:
                 self.exits.append((time.time() - self.members.pop(subject)) * 1e3)
 
 
-async def measure(rate: int = RATE_DEFAULT, seconds: float = SECONDS) -> Result:
+async def measure(rate: int = RATE_DEFAULT, seconds: float = SECONDS, *, broker: str = "tansu") -> Result:
     """Start both roles, wait until a first probe is seen, then keep the rate for so long."""
-    with embedded({"partitions": PARTITIONS}) as bench:
+    with embedded({"partitions": PARTITIONS}, broker=broker) as bench:
         await ensure_topics(bench.settings.kafka, muster_topics(PARTITIONS))
         handle = await _define(bench)
         roles = [
@@ -87,7 +88,8 @@ async def measure(rate: int = RATE_DEFAULT, seconds: float = SECONDS) -> Result:
         await producer.start()
         try:
             await _warm_up(producer, reader, handle)
-            return await _play(producer, reader, Probes(handle), rate, seconds)
+            found = await _play(producer, reader, Probes(handle), rate, seconds)
+            return found._replace(broker=broker)
         finally:
             await producer.stop()
             await reader.aclose()
@@ -166,7 +168,10 @@ def _at(sorted_ms: list[float], share: float) -> float:
 def report(found: Result) -> None:
     """The figures, as they are quoted."""
     entered, left = found.entries, found.exits
-    print(f"latency at {found.rate:,} events/s; router and membership on one core; Tansu, Valkey and load on the other")
+    print(
+        f"latency at {found.rate:,} events/s; router and membership on one core; broker {BROKERS[found.broker]}, "
+        "Valkey and load on the other"
+    )
     print(
         f"  event to visible membership: p50 {_at(entered, 0.5):.0f} ms (goal 50), p99 {_at(entered, 0.99):.0f} ms",
         end="",
@@ -178,4 +183,8 @@ def report(found: Result) -> None:
 
 
 if __name__ == "__main__":
-    report(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else RATE_DEFAULT)))
+    chooser = argparse.ArgumentParser(description=__doc__)
+    broker_argument(chooser)
+    chooser.add_argument("--rate", type=int, default=RATE_DEFAULT, help=f"events a second; default: {RATE_DEFAULT:,}")
+    chosen = chooser.parse_args()
+    report(asyncio.run(measure(chosen.rate, broker=chosen.broker)))

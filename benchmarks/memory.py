@@ -47,7 +47,7 @@ async def measure() -> Result:
 async def _used(cohorts: int, *, listed: bool, persons: int = PERSONS) -> int:
     """Bytes that the view uses with so many persons in so many cohorts each."""
     handles = tuple(range(FIRST_HANDLE, FIRST_HANDLE + cohorts))
-    with embedded({}, broker=False) as bench:
+    with embedded({}, broker=None) as bench:
         store, shards = connect_store(bench.settings), bench.settings.shards
         writes: dict[int, list[RecordWrite]] = {shard: [] for shard in range(shards)}
         for number in range(persons):

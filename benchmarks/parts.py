@@ -1,12 +1,13 @@
-"""What several measurements start: the embedded parts on the other core, and a registry as control would write it."""
+"""What several measurements start: broker and view on the other core, and a registry as control would write it."""
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -16,9 +17,24 @@ from cohort_store.definitions import parse_cohort
 from cohort_store.registry import Registry
 from cohort_store.settings import Settings
 from processors.embedded.broker import EmbeddedBroker
+from processors.embedded.child import ChildProcess
 from processors.embedded.view import EmbeddedView
+from tests.services import apache_kafka
 
 TOKEN = "phc_muster"
+BROKERS = {"tansu": "Tansu (in memory)", "apache": f"Apache Kafka {apache_kafka.VERSION}"}
+"""What a measurement may run on, and how its figures name it."""
+
+
+class Broker(Protocol):
+    """A log that runs from entering it to leaving it."""
+
+    @property
+    def process(self) -> ChildProcess: ...
+    @property
+    def bootstrap(self) -> str: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 class Bench(NamedTuple):
@@ -29,24 +45,33 @@ class Bench(NamedTuple):
     environment: dict[str, str]
 
 
+def broker_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command line name the broker."""
+    parser.add_argument("--broker", choices=sorted(BROKERS), default="tansu", help="default: tansu")
+
+
 @contextmanager
-def embedded(settings: Mapping[str, Any], *, broker: bool = True) -> Iterator[Bench]:
-    """Broker (unless told otherwise) and view in a folder that goes with the block."""
-    with tempfile.TemporaryDirectory(prefix="muster-bench-") as name, EmbeddedView(Path(name)) as view:
-        folder = Path(name)
+def broker_of(kind: str, folder: Path) -> Iterator[Broker]:
+    """A broker out of BROKERS on the other core, from ready to gone. Exits with the remedy where it cannot start."""
+    if kind == "apache" and (why := apache_kafka.missing()):
+        raise SystemExit(f"no Apache Kafka: {why}, or name their folder in MUSTER_TEST_KAFKA_JARS")
+    broker: Broker = apache_kafka.ApacheKafka(folder / "kafka") if kind == "apache" else EmbeddedBroker(folder)
+    with broker:
+        pin(broker.process.pid, OTHER_CORE)
+        yield broker
+
+
+@contextmanager
+def embedded(settings: Mapping[str, Any], *, broker: str | None = "tansu") -> Iterator[Bench]:
+    """Broker (None: none) and view on the other core, in a folder that goes with the block."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="muster-bench-")))
         (folder / "none.toml").touch()
-        log = EmbeddedBroker(folder) if broker else None
-        try:
-            if log is not None:
-                log.launch()
-                log.wait_ready()
-                pin(log.process.pid, OTHER_CORE)
-            pin(view.process.pid, OTHER_CORE)
-            chosen = {"redis": view.url, **({"kafka": log.bootstrap} if log else {}), **settings}
-            yield Bench(folder, Settings(**chosen), _environment(chosen, folder))
-        finally:
-            if log is not None:
-                log.stop()
+        log = stack.enter_context(broker_of(broker, folder)) if broker else None
+        view = stack.enter_context(EmbeddedView(folder))
+        pin(view.process.pid, OTHER_CORE)
+        chosen = {"redis": view.url, **({"kafka": log.bootstrap} if log else {}), **settings}
+        yield Bench(folder, Settings(**chosen), _environment(chosen, folder))
 
 
 def registry_of(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import uuid
 from pathlib import Path
+from typing import Self
 
 from processors.embedded.broker import speaks_kafka
 from processors.embedded.child import LOOPBACK, ChildProcess, ChildSpec, choose_port
@@ -61,6 +62,13 @@ class ApacheKafka:
 
     def stop(self) -> None:
         self.process.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
