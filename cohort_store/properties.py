@@ -4,20 +4,34 @@ A positive operator on a missing (or null) property is false, a negative one tru
 values: None, bool, int, float, str, list, dict. `compile_test` turns a test into a closure once, so
 that an evaluation costs one call.
 
-What a value is as text or as a number is what ClickHouse makes of it (JSONExtractString, toFloat64OrNull),
-so that live events and history are judged alike.
+A date operator with a relative value (`is_date_after: -7d`) depends on the instant of the question too. `compile_test`
+refuses it; `compile_dated_test` compiles any test, and says when its verdict changes by time alone.
+
+What a value is as text, number, date or version is what ClickHouse can make of it as well, so that live events
+and history are judged alike.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from pydantic import Field, field_validator, model_validator
 
 from cohort_store.errors import Crash
-from cohort_store.property_values import number_of, text_of
+from cohort_store.operators import (
+    IS_SET,
+    NEGATIVES,
+    OPERATORS,
+    VALUELESS,
+    Meaning,
+    RelativeMeaning,
+    exact_folded,
+    meaning_of,
+)
+from cohort_store.property_dates import instant_of
+from cohort_store.property_values import number_of
 from cohort_store.schema import Model
 
 Properties = Mapping[str, Any]
@@ -27,16 +41,10 @@ VALUES_MAX = 1_000
 TEXT_MAX = 1_024
 INTEGER_MAX = 2**63 - 1
 
-_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-}
-_NEGATIVES = {"is_not": "exact", "not_icontains": "icontains", "is_not_set": "is_set"}
-_VALUELESS = ("is_set", "is_not_set")
-OPERATORS = ("exact", *_COMPARISONS, "icontains", "is_set", *_NEGATIVES)
-
+_OPERATORS_SHOWN = (
+    "exact, icontains, starts_with, ends_with, regex, between, gt, gte, lt, lte, is_set, "
+    "is_not or a not_ form, is_date_before (after, exact), or semver_eq (neq, gt, gte, lt, lte, tilde, caret, wildcard)"
+)
 _OPERATOR_HELP = f"One of {', '.join(OPERATORS)}."
 
 
@@ -46,14 +54,15 @@ class PropertyTest(Model):
     property: str = Field(min_length=1, max_length=200, description="Name of the property.")
     op: str = Field(default="exact", description=_OPERATOR_HELP, json_schema_extra={"enum": list(OPERATORS)})
     value: bool | int | float | str | tuple[bool | int | float | str, ...] | None = Field(
-        default=None, description="What to compare with; a list means any of. Not for is_set and is_not_set."
+        default=None,
+        description="What to compare with; a list means any of (between: its two ends). Not for is_set and is_not_set.",
     )
 
     @field_validator("op")
     @classmethod
     def _op_is_known(cls, op: str) -> str:
         if op not in OPERATORS:
-            raise ValueError(f"operator {op[:40]!r} is not known; use one of {', '.join(OPERATORS)}")
+            raise ValueError(f"operator {op[:40]!r} is not known; use {_OPERATORS_SHOWN}")
         return op
 
     @field_validator("value", mode="before")
@@ -69,26 +78,26 @@ class PropertyTest(Model):
 
     @model_validator(mode="after")
     def _value_fits_operator(self) -> PropertyTest:
-        if self.op in _VALUELESS:
+        if self.op in VALUELESS:
             if self.value is not None:
                 raise ValueError(f"operator {self.op} takes no value; remove {str(self.value)[:40]!r}")
         elif self.value is None:
             raise ValueError(f"operator {self.op} needs a value; to ask whether the property is there, use is_set")
-        elif self.op in _COMPARISONS and number_of(self.value) is None:
-            raise ValueError(f"operator {self.op} compares numbers, {str(self.value)[:40]!r} is none; write one number")
+        else:
+            self._meaning()
         return self
 
     def canonical(self) -> list[Any]:
         """Property, operator and what is compared with, equal exactly for tests that mean the same."""
-        if self.op in _VALUELESS:
-            return [self.property, self.op]
-        if self.op in _COMPARISONS:
-            return [self.property, self.op, number_of(self.value)]
-        return [self.property, self.op, sorted(set(self.texts()))]
+        named: list[Any] = [self.property, self.op]
+        return named if self.op in VALUELESS else [*named, self._meaning().canonical]
 
-    def texts(self) -> list[str]:
-        """What a text operator compares with: any of these."""
-        return [text_of(value) for value in (self.value if isinstance(self.value, tuple) else (self.value,))]
+    def is_relative(self) -> bool:
+        """Whether the verdict depends on the instant of the question: a date operator with a value like `-7d`."""
+        return self.op not in VALUELESS and isinstance(self._meaning(), RelativeMeaning)
+
+    def _meaning(self) -> Meaning | RelativeMeaning:
+        return meaning_of(NEGATIVES.get(self.op, self.op), self.value)
 
 
 def _trouble_with(value: Any) -> str | None:
@@ -105,45 +114,75 @@ def _trouble_with(value: Any) -> str | None:
 
 
 def compile_test(test: PropertyTest, *, fold_case: bool = False) -> Test:
-    """The test as a closure over properties. `fold_case` makes exact and is_not ignore case, as flags do."""
-    positive = _NEGATIVES.get(test.op)
-    if positive is not None:
-        holds = _compile_positive(positive, test, fold_case)
-        return lambda properties: not holds(properties)
-    return _compile_positive(test.op, test, fold_case)
+    """The test as a closure over properties. `fold_case` makes exact and is_not ignore case, as flags do.
+
+    Crash for a test that `is_relative()`: those are refused where there is no instant to ask at.
+    """
+    name, op = test.property, NEGATIVES.get(test.op, test.op)
+    if op == IS_SET:
+        return _set_or_not(name, test.op == IS_SET)
+    meaning = exact_folded(test.value) if fold_case and op == "exact" else meaning_of(op, test.value)
+    if isinstance(meaning, RelativeMeaning):
+        raise Crash(f"{test.property!r} {test.op} {test.value!r} needs an instant, and there is none here")
+    holds = meaning.holds
+    if op != test.op:
+        return lambda properties: (value := properties.get(name)) is None or not holds(value)
+    return lambda properties: (value := properties.get(name)) is not None and holds(value)
 
 
-def _compile_positive(op: str, test: PropertyTest, fold_case: bool) -> Test:
-    name = test.property
-    if op == "is_set":
-        return lambda properties: properties.get(name) is not None
-    if op in _COMPARISONS:
-        return _compile_comparison(name, _COMPARISONS[op], test.value)
-    if op == "icontains":
-        needles = [text.casefold() for text in test.texts()]
-        return _on_text(name, lambda text: any(needle in text.casefold() for needle in needles))
-    if fold_case:
-        folded = frozenset(text.casefold() for text in test.texts())
-        return _on_text(name, lambda text: text.casefold() in folded)
-    exact = frozenset(test.texts())
-    return _on_text(name, lambda text: text in exact)
+def _set_or_not(name: str, wanted: bool) -> Test:
+    return lambda properties: (properties.get(name) is not None) is wanted
 
 
-def _on_text(name: str, holds: Callable[[str], bool]) -> Test:
-    def test(properties: Properties) -> bool:
-        value = properties.get(name)
-        return value is not None and holds(text_of(value))
+class DatedTest(Protocol):
+    """A test that is asked at an instant, `now` in milliseconds since 1970. Pure."""
 
-    return test
+    def holds(self, properties: Properties, now: int) -> bool:
+        """Whether the test passes at `now`."""
+        ...
+
+    def next_change(self, properties: Properties, now: int) -> int | None:
+        """The earliest instant after `now` from which `holds` differs while the properties stay; None where none does.
+
+        Exact, neither early nor late, for dates in the future too.
+        """
+        ...
 
 
-def _compile_comparison(name: str, compare: Callable[[float, float], bool], value: Any) -> Test:
-    limit = number_of(value)
-    if limit is None:
-        raise Crash(f"comparison of {name!r} with {value!r}, which no definition can hold")
+def compile_dated_test(test: PropertyTest, *, fold_case: bool = False) -> DatedTest:
+    """Any test, for callers that have an instant to ask at: a person's properties, and flags.
 
-    def test(properties: Properties) -> bool:
-        number = number_of(properties.get(name))
-        return number is not None and compare(number, limit)
+    `compile_dated_test(t).holds(p, now)` is `compile_test(t)(p)` where `t` is not relative.
+    """
+    meaning = None if test.op in VALUELESS else meaning_of(NEGATIVES.get(test.op, test.op), test.value)
+    if isinstance(meaning, RelativeMeaning):
+        return _Relative(test.property, meaning)
+    return _Fixed(compile_test(test, fold_case=fold_case))
 
-    return test
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    test: Test
+
+    def holds(self, properties: Properties, now: int) -> bool:  # noqa: ARG002 - the same at every instant
+        return self.test(properties)
+
+    def next_change(self, properties: Properties, now: int) -> int | None:  # noqa: ARG002 - as above
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Relative:
+    name: str
+    meaning: RelativeMeaning
+
+    def holds(self, properties: Properties, now: int) -> bool:
+        instant = instant_of(properties.get(self.name))
+        return instant is not None and self.meaning.compare(instant, now - self.meaning.back_ms)
+
+    def next_change(self, properties: Properties, now: int) -> int | None:
+        instant = instant_of(properties.get(self.name))
+        if instant is None:
+            return None
+        crossing = instant + self.meaning.back_ms
+        return next((crossing + turn for turn in self.meaning.turns if crossing + turn > now), None)

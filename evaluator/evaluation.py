@@ -11,7 +11,7 @@ from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView, Status, complete_from_ms, member_of, status_of, trouble_with
 from cohort_store.ports import Membership
 from cohort_store.properties import Properties
-from evaluator.flags import CompiledFlag, FlagAnswer, is_unavailable
+from evaluator.flags import CompiledFlag, FlagAnswer, Who, is_unavailable
 
 
 class Person(NamedTuple):
@@ -37,9 +37,10 @@ class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why nothing can be said."""
 
 
-def decide_all(flags: Iterable[CompiledFlag], person: Person) -> tuple[dict[str, FlagAnswer], int]:
-    """Every flag's answer by key, and of how many a policy answered in place of the conditions."""
-    distinct_id, properties, membership = person
+def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple[dict[str, FlagAnswer], int]:
+    """Every flag's answer by key at `now`, and of how many a policy answered in place of the conditions."""
+    membership = person.membership
+    who = Who(person.distinct_id, person.properties, now)
 
     def ask(cohort: CohortView) -> bool | None:
         return member_of(cohort, membership)
@@ -47,7 +48,7 @@ def decide_all(flags: Iterable[CompiledFlag], person: Person) -> tuple[dict[str,
     def explain(cohort: CohortView) -> str:
         return trouble_with(cohort, membership)
 
-    answers = {flag.key: flag.decide(distinct_id, properties, ask, explain) for flag in flags}
+    answers = {flag.key: flag.decide(who, ask, explain) for flag in flags}
     return answers, sum(map(is_unavailable, answers.values()))
 
 

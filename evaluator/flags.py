@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
-from cohort_store.flags import ConditionSet, FixedValue, FlagDefinition, FlagFilter, payload_text
+from cohort_store.flags import ConditionSet, FixedValue, FlagDefinition, payload_text
 from cohort_store.freshness import CohortView
-from cohort_store.properties import Properties, Test, compile_test
+from cohort_store.properties import DatedTest, Properties, Test, compile_dated_test, compile_test
 from evaluator.bucketing import VariantTable, variant_for, variant_table, within_rollout
 
 Ask = Callable[[CohortView], bool | None]
@@ -28,6 +29,14 @@ Ask = Callable[[CohortView], bool | None]
 
 Explain = Callable[[CohortView], str]
 """Why `ask` is None for that cohort."""
+
+
+class Who(NamedTuple):
+    """Whom a flag is decided for, with the properties that the request brought, and when (ms since 1970)."""
+
+    distinct_id: str
+    properties: Properties
+    now: int
 
 
 class ReasonCode(StrEnum):
@@ -80,6 +89,8 @@ class CompiledSet:
     """One condition set. `missing` names a cohort that the team does not define: the set is unknown then."""
 
     tests: tuple[Test, ...]
+    dated: tuple[DatedTest, ...]
+    """The tests whose verdict depends on the instant of the request."""
     cohorts: tuple[tuple[CohortView, bool], ...]
     share: float
     """Of the people, 0 to 1."""
@@ -104,22 +115,22 @@ class CompiledFlag:
     name: str | None
     payloads: Mapping[str, str]
 
-    def decide(self, distinct_id: str, properties: Properties, ask: Ask, explain: Explain) -> FlagAnswer:
-        """The flag's answer for one person."""
+    def decide(self, who: Who, ask: Ask, explain: Explain) -> FlagAnswer:
+        """The flag's answer for one person at one instant."""
         if not self.active:
             return self._off(ReasonCode.FLAG_DISABLED, None)
         code, index = ReasonCode.NO_CONDITION_MATCH, None
         unknown: list[int] = []
         for position, each in enumerate(self.sets):
-            verdict = _holds(each, properties, ask)
+            verdict = _holds(each, who, ask)
             if verdict is False:
                 continue
-            if each.share < 1 and not within_rollout(self.key, distinct_id, each.share):
+            if each.share < 1 and not within_rollout(self.key, who.distinct_id, each.share):
                 code, index = ReasonCode.OUT_OF_ROLLOUT_BOUND, position
             elif verdict is None:
                 unknown.append(position)
             else:
-                hashed = variant_for(self.variants, self.key, distinct_id)
+                hashed = variant_for(self.variants, self.key, who.distinct_id)
                 value = each.variant or hashed
                 if all((self.sets[other].variant or hashed) == value for other in unknown):
                     return self._on(position, value)
@@ -179,9 +190,11 @@ def is_unavailable(answer: FlagAnswer) -> bool:
 
 def _compile_set(group: ConditionSet, cohorts: Mapping[str, CohortView]) -> CompiledSet:
     asking = [each for each in group.properties if each.type == "cohort"]
+    tests = [each.property_test() for each in group.properties if each.type == "person"]
     found = [(cohorts[each.cohort()], each.wants_member()) for each in asking if each.cohort() in cohorts]
     return CompiledSet(
-        tests=tuple(_compile_test(each) for each in group.properties if each.type == "person"),
+        tests=tuple(compile_test(test, fold_case=True) for test in tests if not test.is_relative()),
+        dated=tuple(compile_dated_test(test) for test in tests if test.is_relative()),
         cohorts=tuple(found),
         share=1.0 if group.rollout_percentage is None else group.rollout_percentage / 100,
         variant=group.variant,
@@ -189,14 +202,13 @@ def _compile_set(group: ConditionSet, cohorts: Mapping[str, CohortView]) -> Comp
     )
 
 
-def _compile_test(each: FlagFilter) -> Test:
-    return compile_test(each.property_test(), fold_case=True)
-
-
-def _holds(each: CompiledSet, properties: Properties, ask: Ask) -> bool | None:
+def _holds(each: CompiledSet, who: Who, ask: Ask) -> bool | None:
     """Whether properties and cohorts of a set hold: false as soon as one does not, else None if one is unknown."""
     for test in each.tests:
-        if not test(properties):
+        if not test(who.properties):
+            return False
+    for dated in each.dated:
+        if not dated.holds(who.properties, who.now):
             return False
     known = each.missing is None
     for cohort, wanted in each.cohorts:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cohort_store.durations import WINDOW_MS_MAX, format_duration, parse_duration_ms, parse_instant_ms
 from cohort_store.interval import Interval
@@ -91,11 +91,24 @@ def _named(event: str) -> str | None:
     return None if event == ANY_EVENT else event
 
 
+def _of_fixed_dates(test: PropertyTest) -> PropertyTest:
+    if test.is_relative():
+        raise ValueError(
+            f"{test.value!r} on an event's property has no fixed meaning, since an event is matched once, when it "
+            "comes; write a fixed date, or ask a property of the person"
+        )
+    return test
+
+
+EventTest = Annotated[PropertyTest, AfterValidator(_of_fixed_dates)]
+"""A test on an event's property: whether it passes does not depend on the instant of the question."""
+
+
 class EventFilter(Model):
     """One alternative of an `any_of`: an event name, or `any`, with property tests that must all pass."""
 
     event: str = Field(min_length=1, max_length=EVENT_NAME_MAX, description=_EVENT_HELP)
-    where: tuple[PropertyTest, ...] = Field(default=(), max_length=TESTS_MAX, description="Tests that must all pass.")
+    where: tuple[EventTest, ...] = Field(default=(), max_length=TESTS_MAX, description="Tests that must all pass.")
 
     def alternative(self) -> Alternative:
         return Alternative(_named(self.event), self.where)
@@ -105,7 +118,7 @@ class EventSelection(ConditionDefinition):
     """Shared part: which events. Either `event` with an optional `where`, or `any_of`."""
 
     event: str | None = Field(default=None, min_length=1, max_length=EVENT_NAME_MAX, description=_EVENT_HELP)
-    where: tuple[PropertyTest, ...] = Field(default=(), max_length=TESTS_MAX, description="Tests that must all pass.")
+    where: tuple[EventTest, ...] = Field(default=(), max_length=TESTS_MAX, description="Tests that must all pass.")
     any_of: tuple[EventFilter, ...] = Field(
         default=(), max_length=ALTERNATIVES_MAX, description="Several alternatives; one that matches is enough."
     )

@@ -71,12 +71,12 @@ async def post_flags(service: Service, request: Request) -> Response:
     if any(flag.cohorts for flag in flags):
         read = await service.reads.read(catalog.team, body.distinct_id)
     person = Person(body.distinct_id, body.person_properties or {}, read.membership if read else None)
+    now = service.clock.now_ms()
     try:
-        answers, unavailable = decide_all(flags, person)
+        answers, unavailable = decide_all(flags, person, now)
     except BadEvent as error:
         raise invalid("person_properties", error.reason, f"{error.detail}; send flat properties") from None
     service.metrics.flags_answered(len(answers), unavailable)
-    now = service.clock.now_ms()
     wants_muster = request.wants("x-muster", "muster")
     return answer(
         FlagsAnswer(

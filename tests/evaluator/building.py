@@ -13,7 +13,7 @@ from cohort_store.records import Record, encode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
 from evaluator.catalog import cohorts_by_name
-from evaluator.flags import CompiledFlag, FlagAnswer, compile_flag
+from evaluator.flags import CompiledFlag, FlagAnswer, Who, compile_flag
 
 SHARDS = 8
 NOW_MS = 1_768_222_800_000
@@ -89,10 +89,12 @@ def decided(
     distinct_id: str = "ada",
     properties: Mapping[str, Any] | None = None,
     members: Mapping[CohortView, bool | None] | None = None,
+    now: int = NOW_MS,
 ) -> FlagAnswer:
-    """The flag's answer where each cohort says what `members` says of it."""
+    """The flag's answer at `now` where each cohort says what `members` says of it."""
     asked = dict(members or {})
-    return compiled(raw, *asked).decide(distinct_id, properties or {}, asked.__getitem__, lambda c: f"{c.key} is away")
+    who = Who(distinct_id, properties or {}, now)
+    return compiled(raw, *asked).decide(who, asked.__getitem__, lambda c: f"{c.key} is away")
 
 
 async def store_people(

@@ -18,13 +18,13 @@ FLAGS = [
 
 def test_every_flag_is_decided_from_one_read() -> None:
     person = Person("ada", {}, membership(BUYERS.handle, SLEEPERS.handle))
-    answers, unavailable = decide_all(FLAGS, person)
+    answers, unavailable = decide_all(FLAGS, person, 0)
     assert {key: answer.enabled for key, answer in answers.items()} == {"for-buyers": True, "awake": True, "all": True}
     assert unavailable == 0
 
 
 def test_without_a_read_the_flags_that_need_none_are_still_decided() -> None:
-    answers, unavailable = decide_all(FLAGS, Person("ada", {}, None))
+    answers, unavailable = decide_all(FLAGS, Person("ada", {}, None), 0)
     assert {key: answer.enabled for key, answer in answers.items()} == {
         "for-buyers": False,
         "awake": False,

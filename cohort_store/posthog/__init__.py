@@ -1,0 +1,1 @@
+"""PostHog's forms, turned into Muster's: parsed JSON in, plain definitions and warnings out. Pure."""
