@@ -1,5 +1,15 @@
 """Whose event it is: pairs of distinct id and person, as this router has seen or looked them up.
 
+In the store the pair of the newest event wins, and of one millisecond's pairs the greatest person. A router sees a
+share of the events, so it cannot know what has won, and a pair for each event would cost as much as the events do. What
+it leaves unsent is therefore bounded in event time: of any person, nothing newer than what it sent plus RESEND_MS.
+
+So, however many routers there are and in whatever order events come: the person that the store names is the one of an
+event at most RESEND_MS older than the newest event of that distinct id, and is right for good once persons of one
+distinct id lie further apart than that. Where they do not, and other routers read the other person's events, the next
+event that is RESEND_MS newer than what was sent sets it right, or the first one after a look-up has shown the difference.
+A distinct id whose events are all further apart costs a pair for each; one in steady use costs one every RESEND_MS.
+
 Both memories are bounded and the oldest goes first; what is forgotten costs a look-up or a delta more, never an answer.
 A person is taken from memory for MEMORY_MS only: another router may have learned better.
 """
@@ -9,10 +19,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 PAIRS_MAX = 200_000
-RESEND_MS = 30 * 86_400_000
-"""A pair that is this much newer than the one sent is sent again, for other routers that saw another person."""
+RESEND_MS = 300_000
+"""Event time: a pair newer by more than this than the one sent is sent again, since another person's may have won."""
 MEMORY_MS = 60_000
 """How long a person that was sent or looked up stands for its distinct id without asking."""
+
+_NEVER = -(2**63)
+"""Older than any event."""
 
 DistinctId = tuple[int, str]
 """(team, distinct id)."""
@@ -21,7 +34,7 @@ DistinctId = tuple[int, str]
 class _Sent(NamedTuple):
     person: str
     version: int
-    """The event time that the pair was sent with."""
+    """The event time that the pair was sent with; _NEVER where the store is known to name somebody else."""
     seen_ms: int
     """The latest event time that was seen with it."""
     until_ms: int
@@ -66,7 +79,13 @@ class Persons:
         return None
 
     def learn(self, distinct_id: DistinctId, person: str, now: int) -> None:
-        """Keep what a look-up said. That nobody is known is not kept: it changes with the next pair."""
+        """Keep what a look-up said. That nobody is known is not kept: it changes with the next pair.
+
+        Where it names another person than the one sent, the next pair that is not older than those seen is news.
+        """
+        sent = self._sent.get(distinct_id)
+        if sent is not None and sent.person != person:
+            self._sent[distinct_id] = sent._replace(version=_NEVER)
         self._found.pop(distinct_id, None)
         if len(self._found) >= self._pairs_max:
             del self._found[next(iter(self._found))]
