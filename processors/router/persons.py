@@ -7,7 +7,7 @@ it leaves unsent is therefore bounded in event time: of any person, nothing newe
 So, however many routers there are and in whatever order events come: the person that the store names is the one of an
 event at most RESEND_MS older than the newest event of that distinct id, and is right for good once persons of one
 distinct id lie further apart than that. Where they do not, and other routers read the other person's events, the next
-event that is RESEND_MS newer than what was sent sets it right, or the first one after a look-up has shown the difference.
+event that is RESEND_MS newer than what was sent sets it right, or the first after a look-up has shown the difference.
 A distinct id in steady use costs a pair every RESEND_MS; one whose events are all further apart, a pair for each.
 
 Both memories are bounded and the oldest goes first; what is forgotten costs a look-up or a delta more, never an answer.
