@@ -14,8 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohort_store.definition_files import COHORT, Definitions, check_whole, read_definitions
-from cohort_store.definition_text import FILE_BYTES_MAX, DefinitionText
+from cohort_store.definition_files import COHORT, Definitions, check_whole
 from cohort_store.errors import BadDefinition, Retry
 from cohort_store.registry import Cohort, Registry
 from cohort_store.settings import Settings
@@ -33,6 +32,7 @@ from processors.definition_changes import (
     parse_values,
     plan_apply,
 )
+from processors.definition_reading import read_definition_files
 from processors.topic_log import TopicLog
 
 COMPILED_DEADLINE_S = 30.0
@@ -86,20 +86,12 @@ async def apply(
     from processors.kafka.single_partition import SinglePartitionLog
     from processors.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics, muster_topics
 
-    wanted = read_definitions([_text_of(file) for file in files])
+    wanted = read_definition_files(files)
     await ensure_topics(settings.kafka, muster_topics(settings.partitions))
     async with AsyncExitStack() as stack:
         definitions = await stack.enter_async_context(SinglePartitionLog(settings.kafka, DEFINITIONS))
         registry = await stack.enter_async_context(SinglePartitionLog(settings.kafka, REGISTRY))
         return await apply_to(definitions, registry, wanted, prune=prune, dry_run=dry_run, deadline_s=deadline_s)
-
-
-def _text_of(file: Path) -> DefinitionText:
-    try:
-        with file.open("rb") as opened:
-            return DefinitionText(str(file), opened.read(FILE_BYTES_MAX + 1))
-    except OSError as error:
-        raise BadDefinition(str(file), f"cannot be read ({error.strerror}); name a file that is there") from None
 
 
 async def apply_to(

@@ -9,6 +9,7 @@ from cohort_store.definition_schema import schema_text
 from cohort_store.definition_text import DefinitionText, read_text
 from cohort_store.definitions import to_plain
 from cohort_store.errors import BadDefinition
+from processors.definition_reading import read_definition_files
 
 ROOT = Path(__file__).parents[2]
 ASKING = '{"key": "f", "filters": {"groups": [{"properties": [{"key": "id", "type": "cohort", "value": %s}]}]}}'
@@ -76,10 +77,23 @@ def test_an_id_counts_only_in_the_flags_own_team() -> None:
 
 def test_the_examples_are_valid_as_a_whole() -> None:
     files = sorted((ROOT / "examples").rglob("*.yaml"))
-    definitions = read_definitions([DefinitionText(str(file), file.read_bytes()) for file in files])
+    definitions = read_definition_files(files)
     check_whole(definitions, {})
     assert definitions.cohorts
     assert definitions.flags
+
+
+def test_files_of_tests_are_passed_over_beside_definitions_and_refused_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("cohorts: [{key: a, when: {kind: performed, event: x, within: 1d}}]")
+    (tmp_path / "a.test.yaml").write_text("cases: []")
+    assert set(read_definition_files(sorted(tmp_path.iterdir())).cohorts) == {Name(COHORT, 1, "a")}
+    with pytest.raises(BadDefinition, match="holds tests and defines nothing"):
+        read_definition_files([tmp_path / "a.test.yaml"])
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadDefinition, match=r"absent\.yaml: cannot be read"):
+        read_definition_files([tmp_path / "absent.yaml"])
 
 
 def test_yaml_and_json_of_one_definition_are_the_same() -> None:
