@@ -16,19 +16,20 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from cohort_store.clocks import clock_from
 from cohort_store.durations import UNITS_MS, format_duration, format_instant, parse_instant_ms
 from cohort_store.settings import Settings
-from processors.cli.event_files import BadLine, EventLine, is_csv, opened, read_lines
 from processors.cli.invocation import FAILED, Failed, Invocation, Json, invocation, run_async
 from processors.cli.sending import Pace, Sending, Sent
 from processors.codecs.codec import EventCodec, codecs_of
+from processors.event_files import EventLine, read_lines
+from processors.row_files import BadLine, is_csv, opened
 
 BAD_LINES_SHOWN_MAX = 20
 PROGRESS_EVERY = 200
 
 _HELP = """Send the events of FILE to Kafka: JSONL or CSV, gzipped where the name ends with .gz.
 
-A JSONL line is one event in the shape of its topic's codec. In a CSV the columns uuid, event, person_id,
-distinct_id, timestamp and team_id are the event's fields, and every other one a property. A line that is no event is
-reported with its number, and the rest is sent.
+A JSONL line is one event in the shape of its topic's codec. In a CSV the columns uuid, event, person_id, distinct_id,
+timestamp and team_id are the event's fields, properties holds a JSON object, and every other one is a property. A
+line that is no event is reported with its number, and the rest is sent.
 
 \b
 Examples:

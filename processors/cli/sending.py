@@ -9,7 +9,8 @@ from typing import Any
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
-from processors.cli.event_files import BadLine, EventLine
+from processors.event_files import EventLine
+from processors.row_files import BadLine
 
 IN_FLIGHT_MAX = 10_000
 YIELD_EVERY = 500

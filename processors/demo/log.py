@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from cohort_store.definition_text import DefinitionText, read_text
 from cohort_store.durations import format_instant, parse_instant_ms
 from cohort_store.errors import Crash
-from processors.cli.event_files import EventLine, opened, read_lines
 from processors.codecs.event import Limits
 from processors.codecs.plain import PlainCodec
+from processors.event_files import EventLine, read_lines
+from processors.row_files import opened
 
 SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
 EVENTS = SHOP / "events.csv.gz"

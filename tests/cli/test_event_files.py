@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from processors.cli.event_files import BadLine, EventLine, is_csv, opened, read_lines
 from processors.codecs.event import Limits
 from processors.codecs.plain import PlainCodec
 from processors.codecs.posthog import PostHogCodec
+from processors.event_files import EventLine, read_lines
+from processors.row_files import BadLine, is_csv, opened
 
 PLAIN = PlainCodec(Limits())
 

@@ -1,0 +1,90 @@
+"""The persons file: who there is beside those of the events, their distinct ids, and their present properties.
+
+A line is `{"person_id" or "id", "distinct_ids"?: [...], "created_at"?, "properties"?: {...}}`. `created_at` is the
+property `created_at`, milliseconds since 1970 being written out as an instant. Of several lines about one person, or
+one distinct id, the last counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cohort_store.durations import format_instant
+from cohort_store.subjects import ID_BYTES_MAX
+from processors.codecs.event import TEAM_MAX
+from processors.offline.identities import Identities
+from processors.offline.lines import LineReader, Refuse
+from processors.row_files import BadLine, Table
+
+KnownPersons = Mapping[str, Mapping[str, Any]]
+"""Person → present properties, as JSON values."""
+
+PERSONS = Table(
+    "person",
+    frozenset(("person_id", "id", "distinct_ids", "created_at", "team_id")),
+    (("person_id", "id"),),
+    lists=frozenset(("distinct_ids",)),
+)
+CREATED_AT = "created_at"
+
+
+class PersonRow(msgspec.Struct):
+    """A line, types checked and nothing else."""
+
+    person_id: str | None = None
+    id: str | None = None
+    distinct_ids: list[str] = []
+    created_at: str | int | None = None
+    properties: dict[str, Any] | None = None
+    team_id: int | None = None
+
+
+def read_persons(files: Sequence[Path], team: int, identities: Identities, refuse: Refuse) -> KnownPersons:
+    """The present properties of each person in the files; who they are, and their distinct ids, to `identities`."""
+    known: dict[str, dict[str, Any]] = {}
+    reader = LineReader(PERSONS, PersonRow, refuse)
+    for path in files:
+        for numbers, rows in reader.read(path):
+            for number, row in zip(numbers, rows, strict=True):
+                trouble = _trouble(row)
+                if trouble:
+                    refuse(path, BadLine(number, trouble))
+                elif row.team_id in (None, team):
+                    known.setdefault(_add(row, identities), {}).update(_properties(row))
+    return known
+
+
+def _add(row: PersonRow, identities: Identities) -> str:
+    person = row.person_id or row.id or ""
+    identities.persons.add(person)
+    identities.given.update(dict.fromkeys(row.distinct_ids, person))
+    return person
+
+
+def _properties(row: PersonRow) -> dict[str, Any]:
+    properties = row.properties or {}
+    if row.created_at is None:
+        return properties
+    created = row.created_at if isinstance(row.created_at, str) else format_instant(row.created_at)
+    return {**properties, CREATED_AT: created}
+
+
+def _trouble(row: PersonRow) -> str | None:
+    """Why a line is of no use; None where it is sound."""
+    if row.person_id and row.id and row.person_id != row.id:
+        return f"person_id is {row.person_id[:40]!r} and id is {row.id[:40]!r}; keep one of the two"
+    if row.team_id is not None and not 1 <= row.team_id <= TEAM_MAX:
+        return f"team_id is {str(row.team_id)[:40]}; it must be 1 to {TEAM_MAX}"
+    for name, value in (
+        ("person_id", row.person_id or row.id or ""),
+        *(("a distinct id", d) for d in row.distinct_ids),
+    ):
+        if not value:
+            return f"{name} is empty; write the id as text"
+        if "\0" in value or len(value.encode()) > ID_BYTES_MAX:
+            return f"{name} {value[:40]!r} holds a NUL, or more than {ID_BYTES_MAX} bytes"
+    return None
