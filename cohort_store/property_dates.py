@@ -6,12 +6,12 @@ zone is UTC, and a date alone is its midnight, as PostHog's flag service and its
 date compares as one instant, not as a day. Years 1 to 9999; anything else is no date.
 
 ClickHouse reads the same: `match` with ISO_PATTERN guards `parseDateTime64BestEffortOrNull(text, 3, 'UTC')`, which
-alone would accept a month 00 or an hour 24, and refuses a 30th of February as this module does.
+alone would accept a month 00 or an hour 24, and refuses a 30th of February as this module does. Seconds s are
+`round(s * 1e6)` microseconds (halves to even, in both), and of those the whole milliseconds at or below.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ def instant_of(value: Any) -> int | None:
     seconds = number_of(value)
     if seconds is None or not SECONDS_MIN <= seconds <= SECONDS_MAX:
         return None
-    return math.floor(round(seconds * 1e6) / 1_000)
+    return round(seconds * 1e6) // 1_000
 
 
 def _iso_ms(match: re.Match[str]) -> int | None:

@@ -40,7 +40,24 @@ NAMES = ("a", "b")
 UUIDS = ("u1", "u2", "U3")
 OPERATORS = ("gte", "gt", "lte", "lt", "eq", "ne")
 
-VALUES: tuple[Any, ...] = (None, "x", "X", "xy", "", 1, 2, 1.5, "2", True, False, [], ["x"], {"k": 1})
+VALUES: tuple[Any, ...] = (
+    None,
+    "x",
+    "X",
+    "xy",
+    "",
+    1,
+    2,
+    1.5,
+    "2",
+    True,
+    False,
+    [],
+    ["x"],
+    {"k": 1},
+    "1.0.0-rc.1",
+    "1.1.0",
+)
 WANTED: tuple[Any, ...] = ("x", "X", "", 1, 2, "1", True, 1.5, ["x", 2], ["X", False, ""])
 
 TESTS: tuple[dict[str, Any], ...] = (
@@ -57,6 +74,20 @@ TESTS: tuple[dict[str, Any], ...] = (
         for value in (0, 1, 1.5, "2", -1)
     ),
     *({"property": name, "op": op} for name in ("p", "q") for op in ("is_set", "is_not_set")),
+    *(
+        {"property": name, "op": op, "value": value}
+        for name in ("p", "q")
+        for forms, value in (
+            (("starts_with", "not_starts_with", "ends_with", "not_ends_with"), ["x", "2"]),
+            (("regex", "not_regex"), "^[x1]"),
+            (("between", "not_between"), [1, "1.5"]),
+            (("is_date_before", "is_date_exact", "is_date_after"), "1970-01-01T00:00:01Z"),
+            (("semver_neq", "semver_gt", "semver_lte"), "1.0.0-rc.1"),
+            (("semver_tilde", "semver_caret"), "1.0.0"),
+            (("semver_wildcard",), "1.*"),
+        )
+        for op in forms
+    ),
 )
 PROPERTIES: tuple[dict[str, Any], ...] = (
     {},

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort_store.errors import BadEvent
-from cohort_store.properties import PropertyTest, compile_test
+from cohort_store.operators import OPERATORS
+from cohort_store.properties import PropertyTest, compile_dated_test, compile_test
 from cohort_store.property_values import number_of, text_of
 from tests.oracle import operators as oracle
 
@@ -21,13 +22,45 @@ def passes(op: str, value: Any, present: Any) -> bool:
     """By product and oracle alike: whether a property with this value passes the test."""
     properties = {} if present is ABSENT else {"p": present}
     plain = {"property": "p", "op": op} | ({} if value is None else {"value": value})
-    found = compile_test(PropertyTest.model_validate(plain))(properties)
+    test = PropertyTest.model_validate(plain)
+    found = compile_test(test)(properties)
     assert oracle.passes(plain, properties) is found, (plain, properties)
+    assert compile_dated_test(test).holds(properties, 0) is found
+    assert compile_dated_test(test).next_change(properties, 0) is None
     return found
 
 
-POSITIVE = [("exact", "x"), ("icontains", "x"), ("gt", 0), ("gte", 0), ("lt", 9), ("lte", 9), ("is_set", None)]
-NEGATIVE = [("is_not", "x"), ("not_icontains", "x"), ("is_not_set", None)]
+POSITIVE = [
+    ("exact", "x"),
+    ("icontains", "x"),
+    ("starts_with", ""),
+    ("ends_with", ""),
+    ("regex", ".*"),
+    ("gt", 0),
+    ("gte", 0),
+    ("lt", 9),
+    ("lte", 9),
+    ("between", [-9, 9]),
+    ("is_set", None),
+    ("is_date_before", "2026-01-12"),
+    ("is_date_after", 0),
+    ("is_date_exact", 0),
+    *((f"semver_{each}", "1.2.3") for each in ("eq", "neq", "gt", "gte", "lt", "lte", "tilde", "caret")),
+    ("semver_wildcard", "*"),
+]
+NEGATIVE = [
+    ("is_not", "x"),
+    ("not_icontains", "x"),
+    ("not_starts_with", ""),
+    ("not_ends_with", ""),
+    ("not_regex", ".*"),
+    ("not_between", [-9, 9]),
+    ("is_not_set", None),
+]
+
+
+def test_every_operator_is_either_positive_or_negative() -> None:
+    assert sorted(OPERATORS) == sorted({op for op, _ in POSITIVE} | {op for op, _ in NEGATIVE})
 
 
 @pytest.mark.parametrize(("op", "value"), POSITIVE)
@@ -124,6 +157,75 @@ def test_icontains_looks_for_a_part_with_case_folded(wanted: Any, present: Any, 
 
 
 @pytest.mark.parametrize(
+    ("wanted", "present", "starts", "ends"),
+    [
+        ("ab", "ab", True, True),
+        ("ab", "abc", True, False),
+        ("ab", "cab", False, True),
+        ("ab", "cabc", False, False),
+        ("ab", "Ab", False, False),
+        ("ab", "a", False, False),
+        ("", "x", True, True),
+        ("", "", True, True),
+        ("é", "é", True, True),
+        ("e", "e\u0301", True, False),
+        ("1", 15, True, False),
+        (5, 15, False, True),
+        (1.5, "1.55", True, False),
+        ("tr", True, True, False),
+        ("[", ["x"], True, False),
+        (["x", "ab"], "abx", True, True),
+        (["y", "z"], "abx", False, False),
+        ("a.c", "abc", False, False),
+        ("%", "abc", False, False),
+    ],
+)
+def test_starts_with_and_ends_with_compare_text_by_its_characters_and_its_case(
+    wanted: Any, present: Any, starts: bool, ends: bool
+) -> None:
+    assert passes("starts_with", wanted, present) is starts
+    assert passes("not_starts_with", wanted, present) is not starts
+    assert passes("ends_with", wanted, present) is ends
+    assert passes("not_ends_with", wanted, present) is not ends
+
+
+@pytest.mark.parametrize(
+    ("pattern", "present", "expected"),
+    [
+        ("b", "abc", True),
+        ("^b", "abc", False),
+        ("^abc$", "abc", True),
+        ("B", "abc", False),
+        ("(?i)B", "abc", True),
+        ("a.c", "abc", True),
+        ("a.c", "a\nc", False),
+        ("(?s)a.c", "a\nc", True),
+        ("^c", "a\nc", False),
+        ("(?m)^c", "a\nc", True),
+        ("", "", True),
+        ("x*", "", True),
+        (".", "日", True),
+        ("^..$", "日本", True),
+        ("@(gmail|web)\\.de$", "eve@web.de", True),
+        ("@(gmail|web)\\.de$", "eve@web.den", False),
+        ("^4[0-9]{2}$", 404, True),
+        ("^true$", True, True),
+        ("\\[", ["x"], True),
+        (["^x", "c$"], "abc", True),
+        (["^x", "^y"], "abc", False),
+    ],
+)
+def test_regex_is_looked_for_anywhere_in_the_text(pattern: Any, present: Any, expected: bool) -> None:
+    assert passes("regex", pattern, present) is expected
+    assert passes("not_regex", pattern, present) is not expected
+
+
+@pytest.mark.timeout(20)
+def test_no_pattern_takes_more_than_linear_time() -> None:
+    assert not compile_test(PropertyTest(property="p", op="regex", value="(a*)*(a|aa)*b$"))({"p": "a" * 50_000})
+
+
+@pytest.mark.parametrize(
     ("present", "below", "at", "above"),
     [
         (4, True, False, False),
@@ -180,6 +282,27 @@ def test_comparisons_take_both_sides_as_numbers(present: Any, below: bool, at: b
 @pytest.mark.parametrize("op", ["gt", "gte", "lt", "lte"])
 def test_what_is_no_number_passes_no_comparison(op: str, present: Any) -> None:
     assert passes(op, 5, present) is False
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [(4.999, False), (5, True), (5.001, True), ("7.5", True), (9.999, True), (10, True), (10.001, False)],
+)
+def test_between_has_both_of_its_ends_in(present: Any, expected: bool) -> None:
+    for bounds in ([5, 10], ["5", 10.0]):
+        assert passes("between", bounds, present) is expected
+        assert passes("not_between", bounds, present) is not expected
+
+
+@pytest.mark.parametrize(("present", "expected"), [(4, False), (5, True), (6, False)])
+def test_between_may_have_equal_ends(present: Any, expected: bool) -> None:
+    assert passes("between", [5, 5], present) is expected
+
+
+@pytest.mark.parametrize("present", ["five", "", True, [7], {}, "7 ", 10**400])
+def test_what_is_no_number_is_not_between_any_two(present: Any) -> None:
+    assert passes("between", [5, 10], present) is False
+    assert passes("not_between", [5, 10], present) is True
 
 
 def test_numbers_beyond_what_a_float_tells_apart_compare_as_equal() -> None:

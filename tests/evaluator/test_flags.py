@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from posthog.feature_flags import match_feature_flag_properties
 
+from cohort_store.durations import format_instant
 from evaluator.bucketing import bucket
-from tests.evaluator.building import cohort_view, compiled, decided, flag, in_cohort, person_is, variants
+from tests.evaluator.building import (
+    DAY_MS,
+    NOW_MS,
+    cohort_view,
+    compiled,
+    decided,
+    flag,
+    in_cohort,
+    person_is,
+    variants,
+)
 
 BUYERS = cohort_view("buyers", 1)
 SLEEPERS = cohort_view("sleepers", 2)
@@ -34,6 +45,19 @@ PROPERTY_TABLE = [
     ("is_set", None, None, False),
     ("is_not_set", None, None, True),
     ("is_not_set", None, False, False),
+    ("starts_with", "pr", "pro", True),
+    ("not_ends_with", "ro", "pro", False),
+    ("regex", "^p.o$", "pro", True),
+    ("regex", ["^p.o$"], "pro", True),
+    ("not_regex", "^p.o$", "pros", True),
+    ("between", [5, 10], "10", True),
+    ("not_between", [5, 10], 10.5, True),
+    ("is_date_before", "2026-01-12", "2026-01-11T23:59:59.999Z", True),
+    ("is_date_exact", "2026-01-12", 1768176000, True),
+    ("is_date_after", "2026-01-12", "2026-01-12", False),
+    ("semver_gte", "1.10.0", "1.9.0", False),
+    ("semver_caret", "1.2.3", "1.99.0", True),
+    ("semver_wildcard", "1.2.*", "1.3.0", False),
 ]
 MISSING_TABLE = [
     ("exact", "pro", False),
@@ -45,6 +69,31 @@ MISSING_TABLE = [
     ("is_set", None, False),
     ("is_not_set", None, True),
 ]
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "verdicts"),
+    [
+        ("is_date_after", "-7d", (True, False, False)),
+        ("is_date_exact", "-7d", (False, True, False)),
+        ("is_date_before", "-7d", (False, False, True)),
+        ("is_date_before", "7d", (False, False, True)),
+        ("is_date_before", ["-1w"], (False, False, True)),
+        ("not_icontains", "x", (True, True, True)),
+    ],
+)
+def test_a_relative_date_is_counted_back_from_the_instant_of_the_request(
+    operator: str, value: Any, verdicts: tuple[bool, ...]
+) -> None:
+    raw = flag("f", {"properties": [person_is("seen", operator, value)]})
+    seen = {"seen": format_instant(NOW_MS - 7 * DAY_MS)}
+    asked = [decided(raw, properties=seen, now=NOW_MS + step).enabled for step in (-1, 0, 1)]
+    assert tuple(asked) == verdicts
+
+
+def test_m_in_a_flags_relative_date_is_a_month_as_in_posthog() -> None:
+    raw = flag("f", {"properties": [person_is("seen", "is_date_exact", "-1m")]})
+    assert decided(raw, properties={"seen": format_instant(NOW_MS - 30 * DAY_MS)}).enabled
 
 
 def _reason(raw: dict[str, Any], **more: Any) -> tuple[bool, str, int | None, str]:
