@@ -15,7 +15,7 @@ import msgspec
 
 from cohort_store.conditions.condition import Condition
 from cohort_store.definitions import CohortDefinition, Node, parse_tree, to_plain
-from cohort_store.errors import BadDefinition
+from cohort_store.errors import BadDefinition, Crash
 from cohort_store.plans import conditions_of, holds_for_empty
 from cohort_store.references import references_of, resolve_all
 from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry, VersionState
@@ -41,7 +41,8 @@ def assign(
     """The registry in which exactly these definitions are in force, one version above `registry`.
 
     New and changed cohorts get versions in state `building`, but for a cohort's first, which is active at
-    once: there is nothing older to answer in its place. `now` is the instant of compiling.
+    once: there is nothing older to answer in its place. What was active in a cohort that is gone is retired.
+    `now` is the instant of compiling.
     """
     by_team: dict[int, list[CohortDefinition]] = {team: [] for team in {*registry.teams, *flags}}
     for cohort in cohorts:
@@ -66,12 +67,26 @@ def activate(registry: Registry, ready: int) -> Registry:
     """Let every building version that all shards have folded (`ready`: the lowest shard's) take over, all at once.
 
     One waits while a cohort that it refers to, or that refers to it, has a newer version still to be folded: the two
-    flip together. Returns `registry` itself where there is none; a version that is replaced is dropped from it.
+    flip together. Returns `registry` itself where there is none. A version that is replaced is retired.
     """
     version = registry.version + 1
     teams = {team: _team_activated(of_team, ready, version) for team, of_team in registry.teams.items()}
     if all(teams[team] is of_team for team, of_team in registry.teams.items()):
         return registry
+    return msgspec.structs.replace(registry, version=version, cohorts_version=version, teams=teams)
+
+
+def drop_retired(registry: Registry, through: int) -> Registry:
+    """Let go of what was retired with registry version `through` or before; `registry` itself where nothing was."""
+    if all(retired_in > through for retired_in in registry.retired_in()):
+        return registry
+    teams = {
+        team: msgspec.structs.replace(
+            of_team, retired=tuple(each for each in of_team.retired if each.versions[0].retired_in > through)
+        )
+        for team, of_team in registry.teams.items()
+    }
+    version = registry.version + 1
     return msgspec.structs.replace(registry, version=version, cohorts_version=version, teams=teams)
 
 
@@ -102,10 +117,14 @@ class _Assignment:
         selectors = self._selectors(before, trees)
         of_key = {cohort.key: cohort for cohort in before.cohorts}
         after = tuple(self._cohort(of_key.get(key), known[key], *tree) for key, tree in trees.items())
-        return TeamRegistry(team, after, selectors, tuple(flags))
+        gone = (_retired(cohort, self.registry.version + 1) for cohort in before.cohorts if cohort.key not in known)
+        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags))
 
     def _selectors(self, before: TeamRegistry, trees: Mapping[str, tuple[Any, Node]]) -> dict[str, int]:
-        """Every selector's handle; the bounds count what is to be kept beside what active versions keep till then."""
+        """Every selector's handle; the bounds count what is to be kept beside what active versions keep till then.
+
+        Not what is retired: it goes in seconds, and no edit is to be refused for it.
+        """
         selectors = dict(before.selectors)
         bounds = _Bounds()
         for cohort in before.cohorts:
@@ -176,7 +195,12 @@ class _Bounds:
 
 def _alive(teams: Mapping[int, TeamRegistry]) -> set[int]:
     """The handles of every version that is evaluated."""
-    return {version.handle for team in teams.values() for cohort in team.cohorts for version in cohort.versions}
+    return {
+        version.handle
+        for team in teams.values()
+        for cohort in (*team.cohorts, *team.retired)
+        for version in cohort.versions
+    }
 
 
 def _same(before: Any, after: Any) -> bool:
@@ -192,8 +216,11 @@ def _team_activated(team: TeamRegistry, ready: int, version: int) -> TeamRegistr
     if waiting:
         waiting = _with_linked(waiting, {c.key: c.source["when"] for c in team.cohorts if c.key in building})
     chosen = building.keys() - waiting
+    if not chosen:
+        return team
     cohorts = tuple(_activated(cohort, version) if cohort.key in chosen else cohort for cohort in team.cohorts)
-    return msgspec.structs.replace(team, cohorts=cohorts) if chosen else team
+    replaced = (_retired(cohort, version) for cohort in team.cohorts if cohort.key in chosen)
+    return msgspec.structs.replace(team, cohorts=cohorts, retired=(*team.retired, *replaced))
 
 
 def _with_linked(keys: set[str], trees: Mapping[str, Any]) -> set[str]:
@@ -215,6 +242,18 @@ def _with_linked(keys: set[str], trees: Mapping[str, Any]) -> set[str]:
 def _activated(cohort: Cohort, version: int) -> Cohort:
     active = msgspec.structs.replace(cohort.versions[-1], state=VersionState.ACTIVE, in_force_from=version)
     return msgspec.structs.replace(cohort, versions=(active,))
+
+
+def _retired(cohort: Cohort, version: int) -> Cohort:
+    """The cohort's active version, going out of force with registry version `version`, and of the rest what it needs.
+
+    What is building goes with no trace: no reader has ever asked it.
+    """
+    active = cohort.active
+    if active is None:
+        raise Crash(f"cohort {cohort.key} has no active version in the registry; was it written by a newer version?")
+    gone = msgspec.structs.replace(active, state=VersionState.RETIRED, retired_in=version)
+    return Cohort(cohort.id, cohort.key, None, (gone,), listed=cohort.listed)
 
 
 def _check_bounds(key: str, entries: int, record_bytes: int) -> None:

@@ -78,6 +78,12 @@ class TeamPlan:
         return {handle: tuple(cohorts) for handle, cohorts in found.items()}
 
     @cached_property
+    def taken_over(self) -> tuple[CohortPlan, ...]:
+        """The active versions that took over from others, the latest take-over first."""
+        found = [cohort for cohort in self.cohorts if cohort.active and cohort.replaces]
+        return tuple(sorted(found, key=lambda cohort: -cohort.in_force_from))
+
+    @cached_property
     def by_handle(self) -> dict[int, CohortPlan]:
         """Cohort version handle → its plan."""
         return {cohort.handle: cohort for cohort in self.cohorts}
@@ -96,6 +102,12 @@ class Plan:
         """Handles of the versions whose member lists are not kept."""
         return frozenset(c.handle for team in self.teams.values() for c in team.cohorts if not c.listed)
 
+    @cached_property
+    def taken_over_in(self) -> int:
+        """The latest registry version with which a version took over from another; 0 where none did."""
+        latest = (team.taken_over[0].in_force_from for team in self.teams.values() if team.taken_over)
+        return max(latest, default=0)
+
     def team(self, team: int) -> TeamPlan:
         """The team's plan; an empty one where it has defined nothing."""
         return self.teams.get(team) or TeamPlan(team)
@@ -107,9 +119,10 @@ def compile_plan(registry: Registry) -> Plan:
 
 
 def compile_team(registry: TeamRegistry) -> TeamPlan:
-    """One team's plan, with every version that is alive."""
+    """One team's plan, with every version that is kept up: active, building or retired."""
     builder = _Builder(registry)
-    cohorts = tuple(builder.cohort(cohort, version) for cohort in registry.cohorts for version in cohort.versions)
+    alive = (*registry.cohorts, *registry.retired)
+    cohorts = tuple(builder.cohort(cohort, version) for cohort in alive for version in cohort.versions)
     return TeamPlan(registry.team, tuple(builder.conditions), cohorts, builder.selectors)
 
 

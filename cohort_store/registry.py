@@ -19,6 +19,8 @@ class VersionState(StrEnum):
 
     BUILDING = "building"
     ACTIVE = "active"
+    RETIRED = "retired"
+    """Out of force, and kept up for readers that have not read the registry without it yet."""
 
 
 class CohortVersion(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,6 +44,8 @@ class CohortVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether that one was complemented."""
     in_force_from: int = 0
     """The registry version with which it took over: a shard that folded that one has told who was changed."""
+    retired_in: int = 0
+    """The registry version with which it went out of force: readers of that one or a later one never ask it."""
 
 
 class Cohort(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,6 +70,8 @@ class TeamRegistry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     team: int
     cohorts: tuple[Cohort, ...] = ()
+    retired: tuple[Cohort, ...] = ()
+    """What is out of force and still kept up, one version in each: of edited cohorts, and of dropped ones."""
     selectors: Mapping[str, int] = {}
     """Canonical text of a selector → its handle; never shrinks, so that a handle is never reused."""
     flags: tuple[Any, ...] = ()
@@ -96,6 +102,11 @@ class Registry(msgspec.Struct, frozen=True, omit_defaults=True):
     def team(self, team: int) -> TeamRegistry:
         """The team's registry; empty where it has defined nothing."""
         return self.teams.get(team) or TeamRegistry(team)
+
+    def retired_in(self) -> set[int]:
+        """The registry versions with which those versions went out of force that are still kept up."""
+        retired = (cohort for team in self.teams.values() for cohort in team.retired)
+        return {version.retired_in for cohort in retired for version in cohort.versions}
 
     def partitions(self) -> Iterable[tuple[str, int]]:
         """Every (source topic, partition)."""

@@ -1,4 +1,4 @@
-"""The Faust app: two agents, three timers, two windowed tables and two web views.
+"""The Faust app: two agents, six timers, two windowed tables and two web views.
 
 Its topics must exist before it starts, with their exact partitions (`topics_of`): it waits for ever otherwise.
 Only the process that owns the one partition of `muster.definitions` changes the registry; should two believe so,
@@ -26,7 +26,15 @@ from cohort_store.settings import Settings
 from processors.control.books import History, read_change, write_down
 from processors.control.compiler import Compiler
 from processors.control.flow import FlowTables
-from processors.control.life import SourceWatch, building, ready_of, taking_over, with_sources
+from processors.control.life import (
+    Retirement,
+    SourceWatch,
+    building,
+    dropping,
+    ready_of,
+    taking_over,
+    with_sources,
+)
 from processors.control.status import Ends, status_of
 from processors.definition_changes import MARKER_KEY
 from processors.kafka.topics import DEFINITIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
@@ -35,6 +43,8 @@ TAKE_OVER_S = 1.0
 """How often it is looked whether every shard has folded a version that waits to take over."""
 LOOK_S = 5.0
 """How often applies are looked for that no message announced."""
+DROP_S = 1.0
+"""How often it is looked whether what was retired may go."""
 MIRROR_S = 2.0
 SOURCES_S = 30.0
 FORGET_S = 10.0
@@ -62,7 +72,10 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the app works with. `sources` asks the broker for the source partitions that exist."""
+    """What the app works with. `sources` asks the broker for the source partitions that exist.
+
+    `elapsed_ms` is a monotonic clock in real time, whatever `clock` says.
+    """
 
     compiler: Compiler
     reader: MembershipReader
@@ -70,6 +83,7 @@ class Parts:
     sources: Callable[[], Awaitable[Mapping[str, tuple[int, ...]]]]
     ends: Ends
     clock: Clock
+    elapsed_ms: Callable[[], int]
 
 
 def app_id(settings: Settings) -> str:
@@ -170,7 +184,7 @@ def _changes(events: Sequence[Any]) -> Iterator[tuple[int, Change]]:
 
 
 def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> None:
-    watch = SourceWatch(settings.sources)
+    watch, retirement = SourceWatch(settings.sources), Retirement()
     compiler = parts.compiler
 
     async def take_over() -> None:
@@ -179,6 +193,13 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
         if building(compiler.registry):
             positions = await parts.reader.positions(range(settings.shards))
             await compiler.change(taking_over(ready_of(positions, settings.shards)))
+
+    async def drop_what_retired() -> None:
+        registry = compiler.registry
+        if registry.retired_in():
+            through = retirement.look(registry, await compiler.mirrored(), parts.elapsed_ms())
+            if through:
+                await compiler.change(dropping(through))
 
     async def list_sources() -> None:
         found = watch.look(await parts.sources(), compiler.registry.sources)
@@ -189,6 +210,7 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
 
     for interval_s, step in (
         (TAKE_OVER_S, take_over),
+        (DROP_S, drop_what_retired),
         (LOOK_S, compiler.compile),
         (MIRROR_S, compiler.repair_mirror),
         (SOURCES_S, list_sources),

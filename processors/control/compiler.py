@@ -62,7 +62,8 @@ def compiled(registry: Registry, applied: Applied, now: int) -> Registry:
 
 
 def _check_size(registry: Registry) -> None:
-    size = len(encode_registry(registry))
+    """The registry is held to its bound as it is, and as it will be when what is building has taken over."""
+    size = max(len(encode_registry(each)) for each in (registry, compiling.activate(registry, registry.version)))
     if size > SIZE_BYTES_MAX:
         raise BadDefinition("", f"all definitions together take {size} bytes; at most {SIZE_BYTES_MAX}: drop some")
 
@@ -118,10 +119,14 @@ class Compiler:
                     return True
             raise Crash(f"{WRITES_MAX} attempts to write the registry were overtaken; run one control, or two")
 
+    async def mirrored(self) -> int:
+        """The version that the mirror shows; 0 where there is none. Raises Retry."""
+        copy = await self._mirror.fetch()
+        return decode_registry(copy).version if copy else 0
+
     async def repair_mirror(self) -> None:
         """Publish the registry where the mirror has none, or an older one. Raises Retry."""
-        copy = await self._mirror.fetch()
-        if self.registry.version and (copy is None or decode_registry(copy).version < self.registry.version):
+        if await self.mirrored() < self.registry.version:
             await self._mirror.publish(encode_registry(self.registry), self.registry.version)
 
     async def _outlive(self, copy: bytes | None) -> None:

@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from cohort_store.compiling import activate
+from cohort_store.compiling import activate, drop_retired
 from cohort_store.ports import Position
 from cohort_store.registry import Registry, VersionState
 
 ABSENT_LOOKS_MAX = 3
 """A configured topic that the broker does not list is struck after so many looks, and not while it only restarts."""
+
+RETIRED_KEPT_MS = 15_000
+"""How long what was retired is kept up once the mirror shows the registry without it, in real time. An evaluator looks
+at the mirror every 5 s even where no word reaches it, and takes 5 s at most for a look."""
 
 
 def ready_of(positions: Mapping[int, Position], shards: int) -> int:
@@ -34,6 +38,31 @@ def building(registry: Registry) -> bool:
 def taking_over(ready: int) -> Callable[[Registry], Registry]:
     """The step that lets every version up to `ready` take over."""
     return lambda registry: activate(registry, ready)
+
+
+def dropping(through: int) -> Callable[[Registry], Registry]:
+    """The step that lets go of what was retired up to registry version `through`."""
+    return lambda registry: drop_retired(registry, through)
+
+
+class Retirement:
+    """How long readers have been able to see that versions are out of force, from repeated looks at the mirror.
+
+    Kept in memory only: a process that begins anew waits once more from its first look on, so nothing is dropped early.
+    """
+
+    def __init__(self, kept_ms: int = RETIRED_KEPT_MS) -> None:
+        self._kept_ms = kept_ms
+        self._mirrored_ms: dict[int, int] = {}
+
+    def look(self, registry: Registry, mirrored: int, elapsed_ms: int) -> int:
+        """The registry version up to which what is retired may go; 0 for nothing.
+
+        `mirrored` is the version that the mirror shows, `elapsed_ms` a monotonic clock in real time.
+        """
+        since = {each: self._mirrored_ms.get(each, elapsed_ms) for each in registry.retired_in() if each <= mirrored}
+        self._mirrored_ms = since
+        return max((each for each, seen_ms in since.items() if elapsed_ms - seen_ms >= self._kept_ms), default=0)
 
 
 def with_sources(sources: Mapping[str, tuple[int, ...]]) -> Callable[[Registry], Registry]:

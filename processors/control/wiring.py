@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
@@ -89,7 +90,13 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
         sources=lambda: partitions_of(settings.kafka, settings.sources),
         ends=lambda: _ends_of_deltas(settings),
         clock=clock,
+        elapsed_ms=_elapsed_ms,
     )
+
+
+def _elapsed_ms() -> int:
+    """A monotonic clock: how long readers have had, whatever stepped time says."""
+    return time.monotonic_ns() // 1_000_000
 
 
 async def _begin(compiler: Compiler) -> None:

@@ -28,7 +28,16 @@ from cohort_store.subjects import Subject
 from processors.membership.partition import Partition, Received, now_of
 from processors.membership.progress import ProgressClock
 from processors.membership.resume import Resumed
-from processors.membership.shards import Instant, Shard, Step, Work, plan_step, plan_sweep, plan_telling
+from processors.membership.shards import (
+    Instant,
+    Shard,
+    Step,
+    Work,
+    plan_step,
+    plan_sweep,
+    plan_telling,
+    remember_switched,
+)
 
 COMMIT_ID_BYTES = 8
 SWEEP_PAGE = 100
@@ -36,7 +45,6 @@ SWEEP_SHARDS_MAX = 16
 """Shards that look at a page of their records with a new plan in one tick; bounds what live traffic waits for."""
 TELL_MAX = 1_000
 """Changes that are told anew in one commit."""
-
 
 HEARTBEAT_MS = 500
 """How often the position of a shard with nothing to do keeps up with time."""
@@ -83,8 +91,12 @@ class Owner:
 
     def follow(self, plan: Plan) -> None:
         """Use a plan from here on; shards whose records it may change will sweep through them."""
+        told_in = self.plan.taken_over_in
         self.plan = plan
         for partition in self.partitions.values():
+            for shard in partition.shards.values():
+                if shard.position.ready >= told_in:
+                    shard.switched = set()
             self._follow(partition, plan)
 
     def _follow(self, partition: Partition, plan: Plan) -> None:
@@ -261,6 +273,7 @@ class Owner:
         shard.records_max = min(COMMIT_RECORDS_MAX, 2 * shard.records_max)
         self.partitions[self._partition_of(shard)].records.update(step.records)
         self.overflowed += step.overflow
+        remember_switched(shard, step.switched)
         if step.commit.changes:
             self.told[shard.number] = self.told.get(shard.number, 0) + len(step.commit.changes)
 

@@ -7,6 +7,12 @@ commit goes out in several; the rule for those keeps two promises of the positio
   their input are evaluated at the shard's old instant, and leave offset and instant where they were;
 * its `now` never passes a timer that has not run. So when more timers are due than fit, the commit is
   dated at the first one left.
+
+**An edit that takes over** is told subject by subject: whoever a commit looks at first goes over from the answers
+of the version that was replaced, which is kept up for a while, to those of the active one, and a sweep brings the
+rest. What a consumer holds of a subject is therefore the old answer or the new one. Where the two are the same it
+does not matter which; where they differ the owner remembers who went over (`Shard.switched`). An owner that cannot
+know, since another one began, tells such a subject's answer rather twice than not at all.
 """
 
 from __future__ import annotations
@@ -36,6 +42,8 @@ from cohort_store.subjects import Subject
 
 DISTINCT_IDS_MAX = 500
 """Distinct ids a commit."""
+SWITCHED_MAX = 100_000
+"""Subjects a shard that are remembered to have gone over while an edit takes over; beyond, some are told twice."""
 
 
 @dataclass(slots=True)
@@ -53,6 +61,8 @@ class Shard:
     sweep: str | None = None
     """Cursor of the sweep under way over the shard's records, while `sweeping`."""
     sweeping: bool = False
+    switched: set[Subject] | None = None
+    """While an edit takes over: those who went over, and for whom old and new answers differ. None: not known."""
 
 
 @dataclass(slots=True)
@@ -91,6 +101,8 @@ class Step:
     rest: Work | None
     """What is still to be done; None when the work is finished."""
     overflow: list[tuple[Subject, Ahead]]
+    switched: dict[Subject, bool]
+    """Who went over to a version that takes over, and whether the old answers differ from hers now."""
     is_too_large: bool
     """Whether the commit is beyond its bound, and fewer records would make it smaller."""
 
@@ -108,6 +120,7 @@ class Draft:
     changes: list[bytes] = field(default_factory=list)
     records: dict[Subject, Record] = field(default_factory=dict)
     overflow: list[tuple[Subject, Ahead]] = field(default_factory=list)
+    switched: dict[Subject, bool] = field(default_factory=dict)
     earliest_ms: int | None = None
 
     def fold(self, subject: Subject, before: Record, deltas: Sequence[Delta]) -> None:
@@ -126,8 +139,6 @@ class Draft:
             if not isinstance(folded, Replayed):
                 self.overflow += ((subject, ahead) for ahead in folded.overflow)
         self._write(subject, before, advance(present, team, self.at_ms), cause)
-        if self.shard.position.ready < self.plan.registry.cohorts_version:
-            self._tell_replaced(subject, before)
 
     def _write(self, subject: Subject, before: Record, folded: Folded, cause: Cause) -> None:
         record, due_ms = folded.record, folded.due_ms
@@ -142,31 +153,54 @@ class Draft:
         if record.memberships != before.memberships:
             joined = tuple(record.memberships - before.memberships)
             departed = tuple(before.memberships - record.memberships)
-            self._tell(subject, before, record, cause)
+        fresh = self._taking_over(subject.team)
+        if joined or departed:
+            self._tell(subject, before, record, cause, fresh)
+        if fresh:
+            self._tell_over(subject, before, record, cause, fresh)
         self.writes.append(RecordWrite(subject, raw, joined, departed, due_ms, folded.is_whole))
 
-    def _tell(self, subject: Subject, before: Record, after: Record, cause: Cause) -> None:
+    def _taking_over(self, team: int) -> Sequence[CohortPlan]:
+        """The versions that took over and of which this shard's sweep has not told everybody."""
+        ready = self.shard.position.ready
+        if ready >= self.plan.taken_over_in:
+            return ()
+        return [cohort for cohort in self.plan.team(team).taken_over if ready < cohort.in_force_from]
+
+    def _tell(
+        self, subject: Subject, before: Record, after: Record, cause: Cause, but: Sequence[CohortPlan] = ()
+    ) -> None:
         """Tell what readers of active versions see change."""
         team = self.plan.team(subject.team)
         for handle in sorted(before.memberships ^ after.memberships):
             cohort = team.by_handle.get(handle)
-            if cohort is not None and cohort.active:
+            if cohort is not None and cohort.active and cohort not in but:
                 self.tell(subject, cohort, is_member(cohort, after), cause)
 
-    def _tell_replaced(self, subject: Subject, before: Record) -> None:
-        """Where a version took over from another, tell it of a subject for whom the answers of the two differ.
+    def _tell_over(
+        self, subject: Subject, before: Record, after: Record, cause: Cause, fresh: Sequence[CohortPlan]
+    ) -> None:
+        """Let the subject go over to the versions that took over: tell what differs from what was told before."""
+        differ = False
+        for cohort in fresh:
+            was, now = is_member(cohort, before), is_member(cohort, after)
+            if self._held(subject, cohort, before) is not now:
+                self.tell(subject, cohort, now, Cause.EDIT if was is now else cause)
+            differ |= _was_member(cohort, after) is not now
+        self.switched[subject] = differ
 
-        Whatever asks a record anew before its shard's sweep has come to it drops the version that was replaced,
-        so it has to be told then: a sweep could not see it any more. After the sweep nothing is told again.
+    def _held(self, subject: Subject, cohort: CohortPlan, before: Record) -> bool | None:
+        """What was told of her last, as the old version's or the new one's answer; None where nobody knows which.
+
+        Of a subject without a record nobody was told, so consumers go by what holds for an empty history now.
         """
-        after = self.records[subject]
-        for cohort in self.plan.team(subject.team).cohorts:
-            is_news = cohort.active and cohort.replaces and self.shard.position.ready < cohort.in_force_from
-            if is_news and cohort.handle not in before.memberships ^ after.memberships:
-                was = (cohort.replaces in before.memberships) is not cohort.replaces_complemented
-                now = is_member(cohort, after)
-                if was is not now:
-                    self.tell(subject, cohort, now, Cause.EDIT)
+        old, new = _was_member(cohort, before), is_member(cohort, before)
+        switched = self.shard.switched
+        if old is new or before.is_empty:
+            return new
+        if switched is None:
+            return None
+        return new if subject in switched else old
 
     def tell(self, subject: Subject, cohort: CohortPlan, entered: bool, cause: Cause) -> None:
         """Add one change."""
@@ -193,6 +227,11 @@ class Draft:
 def is_member(cohort: CohortPlan, record: Record) -> bool:
     """Whether a record's subject is in the cohort: stored in it, or not stored in it where it is complemented."""
     return (cohort.handle in record.memberships) is not cohort.complemented
+
+
+def _was_member(cohort: CohortPlan, record: Record) -> bool:
+    """Whether a record's subject is in the version that the cohort's active one took over from."""
+    return (cohort.replaces in record.memberships) is not cohort.replaces_complemented
 
 
 def plan_step(work: Work, due: Due, records: Mapping[Subject, Record], plan: Plan, instant: Instant) -> Step:
@@ -261,6 +300,16 @@ def plan_telling(
     return _finish(draft, shard.next_due_ms, shard.position)
 
 
+def remember_switched(shard: Shard, switched: Mapping[Subject, bool]) -> None:
+    """Once a step's commit is in: who went over, as far as it matters."""
+    if shard.switched is None or not switched:
+        return
+    shard.switched.difference_update(switched)
+    shard.switched.update(subject for subject, differ in switched.items() if differ)
+    if len(shard.switched) > SWITCHED_MAX:
+        shard.switched = None
+
+
 def _dated(shard: Shard, due: Due, instant: Instant) -> int:
     """The instant of a step that runs `due`: the shard's now, or the first timer that is left where one is before."""
     if due.next_due_ms is None or due.next_due_ms > instant.now_ms:
@@ -293,7 +342,7 @@ def _finish(
     )
     is_too_large = len(draft.writes) > 1 and commit_bytes(commit) > COMMIT_BYTES_MAX
     next_due_ms = _earlier(left_ms, draft.earliest_ms)
-    return Step(shard, commit, draft.records, next_due_ms, rest, draft.overflow, is_too_large)
+    return Step(shard, commit, draft.records, next_due_ms, rest, draft.overflow, draft.switched, is_too_large)
 
 
 def _rest(work: Work, folds: int, pairs: int) -> Work:

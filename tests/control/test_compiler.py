@@ -10,7 +10,7 @@ from cohort_store.definition_text import DefinitionText
 from cohort_store.memory import MemoryMirror, RegistryCopy
 from cohort_store.registry import Registry, VersionState, decode_registry
 from processors.control.compiler import Compiler
-from processors.control.life import taking_over
+from processors.control.life import Retirement, dropping, taking_over
 from processors.control.registry_log import RegistryLog
 from processors.definition_changes import (
     DefinitionsLog,
@@ -204,6 +204,37 @@ async def test_an_edit_builds_beside_the_active_version_until_all_shards_are_rea
     assert await compiler.change(taking_over(compiler.registry.version))
     (active,) = compiler.registry.team(1).cohorts[0].versions
     assert (active.number, active.state) == (2, VersionState.ACTIVE)
+
+
+async def test_what_an_edit_replaced_is_dropped_by_a_successor_too() -> None:
+    world = World()
+    compiler = await world.process()
+    await world.apply("one", cohorts(a="x"))
+    await world.apply("two", cohorts(a="y"))
+    await compiler.compile()
+    await compiler.change(taking_over(compiler.registry.version))
+    ended = compiler.registry.version
+    successor = await world.process()
+    assert await successor.mirrored() == ended
+    through = Retirement(kept_ms=0).look(successor.registry, await successor.mirrored(), 0)
+    assert through == ended
+    assert await successor.change(dropping(through))
+    assert world.mirrored.retired_in() == set()
+    assert world.mirrored.cohorts_version == world.mirrored.version == ended + 1
+    assert handles(world.mirrored) == handles(compiler.registry)
+
+
+async def test_without_a_mirror_nothing_that_was_retired_may_go() -> None:
+    world = World()
+    compiler = await world.process()
+    await world.apply("one", cohorts(a="x"))
+    await world.apply("two", cohorts(b="y"))
+    await compiler.compile()
+    world.copy = RegistryCopy()
+    successor = await world.process()
+    assert successor.registry.retired_in() == {2}
+    assert await successor.mirrored() == 0
+    assert Retirement(kept_ms=0).look(successor.registry, await successor.mirrored(), 0) == 0
 
 
 async def test_topics_that_an_in_memory_broker_lost_are_filled_from_the_mirror() -> None:

@@ -7,7 +7,16 @@ from cohort_store.memory import MemoryStore
 from cohort_store.ports import Offset, Position, ShardCommit
 from cohort_store.registry import Registry
 from processors.control.compiler import compiled
-from processors.control.life import ABSENT_LOOKS_MAX, SourceWatch, building, ready_of, taking_over, with_sources
+from processors.control.life import (
+    ABSENT_LOOKS_MAX,
+    Retirement,
+    SourceWatch,
+    building,
+    dropping,
+    ready_of,
+    taking_over,
+    with_sources,
+)
 from processors.control.status import Status, status_of
 from processors.definition_changes import Applied, canonical_values
 from processors.kafka.topics import DELTAS
@@ -49,6 +58,50 @@ def test_a_version_takes_over_at_the_registry_version_that_brought_it_and_not_be
     assert building(registry)
     assert taking_over(1)(registry) is registry
     assert not building(taking_over(2)(registry))
+
+
+def edited(before: str, after: str) -> Registry:
+    """One cohort, edited from one event to another, with the edit in force."""
+    registry = registry_of(*(f"{{kind: performed, event: {event}, within: 1d}}" for event in (before, after)))
+    return taking_over(registry.version)(registry)
+
+
+def test_what_was_retired_goes_some_time_after_the_mirror_shows_the_registry_without_it() -> None:
+    registry, retirement = edited("a", "b"), Retirement(kept_ms=100)
+    ended = registry.version
+    assert registry.retired_in() == {ended}
+    assert retirement.look(registry, ended - 1, 1_000) == 0
+    assert retirement.look(registry, ended, 2_000) == 0, "the mirror shows it from here on"
+    assert [retirement.look(registry, ended, 2_000 + passed) for passed in (99, 100, 101)] == [0, ended, ended]
+    assert dropping(ended)(registry).retired_in() == set()
+    assert dropping(ended - 1)(registry) is registry
+
+
+def test_a_mirror_that_goes_back_begins_the_time_of_what_is_retired_anew() -> None:
+    registry, retirement = edited("a", "b"), Retirement(kept_ms=100)
+    ended = registry.version
+    assert retirement.look(registry, ended, 0) == 0
+    assert retirement.look(registry, ended - 1, 99) == 0
+    assert [retirement.look(registry, ended + 1, at) for at in (150, 249, 250)] == [0, 0, ended]
+
+
+def test_each_version_that_was_retired_has_its_own_time() -> None:
+    first, retirement = edited("a", "b"), Retirement(kept_ms=100)
+    values = canonical_values(
+        read_definitions(
+            [DefinitionText("f.yaml", b"cohorts: [{key: d, when: {kind: performed, event: d, within: 1d}}]")]
+        )
+    )
+    both = compiled(first, Applied("pruned", values), 0)
+    assert both.retired_in() == {first.version, both.version}
+    looks = [(first, 0), (both, 50), (both, 100), (both, 149), (both, 150)]
+    told = [retirement.look(registry, registry.version, at) for registry, at in looks]
+    assert told == [0, 0, first.version, first.version, both.version]
+
+
+def test_a_control_that_begins_anew_lets_the_whole_time_pass_again() -> None:
+    registry = edited("a", "b")
+    assert Retirement(kept_ms=100).look(registry, registry.version, 10**9) == 0
 
 
 def test_sources_that_did_not_change_make_no_version() -> None:

@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cohort_store.compiling import RECORD_BYTES_MAX, activate, assign
+from cohort_store.compiling import RECORD_BYTES_MAX, activate, assign, drop_retired
 from cohort_store.definitions import parse_cohort
 from cohort_store.errors import BadDefinition
 from cohort_store.plans import compile_plan
 from cohort_store.records import Record, encode_record
-from cohort_store.registry import Cohort, CohortVersion, Registry, VersionState, decode_registry, encode_registry
+from cohort_store.registry import (
+    Cohort,
+    CohortVersion,
+    Registry,
+    TeamRegistry,
+    VersionState,
+    decode_registry,
+    encode_registry,
+)
 from tests.domain.roll import Roll, registry_of
 from tests.domain.strategies import START, Cohorts, cohort_sets
 from tests.oracle.membership import Event, is_member
@@ -40,10 +48,19 @@ def last(registry: Registry, key: str = "c") -> CohortVersion:
     return of(registry, key).versions[-1]
 
 
+def kept_up(team: TeamRegistry) -> tuple[Cohort, ...]:
+    return (*team.cohorts, *team.retired)
+
+
+def retired(registry: Registry) -> list[tuple[str, int, int]]:
+    """Key, number and the registry version of its end, of every version that is retired."""
+    return [(each.key, v.number, v.retired_in) for each in registry.team(1).retired for v in each.versions]
+
+
 def handles(registry: Registry) -> set[int]:
     """Every handle that the registry names."""
     teams = registry.teams.values()
-    versions = {version.handle for team in teams for each in team.cohorts for version in each.versions}
+    versions = {version.handle for team in teams for each in kept_up(team) for version in each.versions}
     return versions | {handle for team in teams for handle in team.selectors.values()}
 
 
@@ -134,8 +151,8 @@ def test_handles_are_never_given_twice_over_edits_drops_and_returns() -> None:
         registry = registry_of(step, registry)
         team = registry.team(1)
         named = {handle: f"selector {text}" for text, handle in team.selectors.items()}
-        named |= {v.handle: f"{each.id} v{v.number}" for each in team.cohorts for v in each.versions}
-        assert len(named) == len(team.selectors) + sum(len(each.versions) for each in team.cohorts)
+        named |= {v.handle: f"{each.id} v{v.number}" for each in kept_up(team) for v in each.versions}
+        assert len(named) == len(team.selectors) + sum(len(each.versions) for each in kept_up(team))
         for handle, meant in named.items():
             assert meaning.setdefault(handle, meant) == meant
         assert max(handles(registry)) < registry.next_handle
@@ -227,6 +244,48 @@ def test_nothing_is_activated_before_every_shard_has_folded_it() -> None:
     assert activate(third, ready=third.version) is third
 
 
+def test_a_version_that_is_replaced_is_kept_up_and_told_to_nobody_until_it_is_dropped() -> None:
+    first = registry_of([cohort()])
+    building = registry_of([cohort(within="8d")], first)
+    edited = activate(building, building.version)
+    assert retired(edited) == [("c", 1, edited.version)]
+    old, new = last(first).handle, last(edited).handle
+    plan = compile_plan(edited).team(1)
+    assert [(c.handle, c.active) for c in plan.cohorts] == [(new, True), (old, False)]
+    gone = drop_retired(edited, edited.version)
+    assert gone.version == gone.cohorts_version == edited.version + 1
+    assert [c.handle for c in compile_plan(gone).team(1).cohorts] == [new]
+
+
+def test_what_was_active_in_a_cohort_that_is_dropped_is_kept_up_and_what_was_building_is_not() -> None:
+    first = registry_of([cohort(), cohort("d")])
+    building = registry_of([cohort(within="8d"), cohort("d")], first)
+    pruned = registry_of([cohort("d")], building)
+    assert pruned.team(1).cohort("c") is None
+    assert retired(pruned) == [("c", 1, pruned.version)]
+    assert pruned.cohorts_version == pruned.version
+    assert retired(registry_of([], pruned)) == [("c", 1, pruned.version), ("d", 1, pruned.version + 1)]
+
+
+def test_what_was_retired_is_dropped_by_the_registry_version_that_retired_it() -> None:
+    first = registry_of([cohort(), cohort("d")])
+    one = registry_of([cohort("d")], first)
+    both = registry_of([], one)
+    assert drop_retired(both, one.version - 1) is both
+    assert retired(drop_retired(both, one.version)) == [("d", 1, both.version)]
+    assert retired(drop_retired(both, both.version)) == []
+
+
+def test_an_edit_while_an_earlier_version_is_still_kept_up_keeps_both_up() -> None:
+    registry, ended = registry_of([cohort()]), list[int]()
+    for within in ("8d", "9d"):
+        registry = registry_of([cohort(within=within)], registry)
+        registry = activate(registry, registry.version)
+        ended.append(registry.version)
+    assert retired(registry) == [("c", 1, ended[0]), ("c", 2, ended[1])]
+    assert of(registry).versions == (last(registry),)
+
+
 def test_all_that_one_edit_changed_takes_over_at_once() -> None:
     cohorts = [cohort("a"), refers("b", "a"), refers("c", "b")]
     second = registry_of([cohort("a", within="8d"), *cohorts[1:]], registry_of(cohorts))
@@ -299,6 +358,11 @@ def test_any_series_of_applies_numbers_versions_upward_and_gives_no_handle_twice
         registry = assign(registry, [parse_cohort(each) for each in cohorts], {}, applied=str(step), now=step)
         if step % 2:
             registry = activate(registry, registry.version)
+        if step % 3 == 2:
+            registry = drop_retired(registry, registry.version - 1)
+        for each in registry.team(1).retired:
+            for version in each.versions:
+                assert meaning[version.handle] == (each.id, version.number)
         for each in registry.team(1).cohorts:
             assert each.active is not None
             assert [v.number for v in each.versions] == sorted({v.number for v in each.versions})

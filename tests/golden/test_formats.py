@@ -15,7 +15,7 @@ import pytest
 from aiokafka.partitioner import murmur2 as kafka_murmur2
 
 from cohort_store.changes import Change, decode_change, encode_change
-from cohort_store.compiling import activate, assign
+from cohort_store.compiling import activate, assign, drop_retired
 from cohort_store.definitions import parse_cohort, to_plain
 from cohort_store.deltas import (
     Delta,
@@ -97,7 +97,7 @@ def test_a_registry_is_read_and_written_as_this_very_json(row: dict[str, Any]) -
 
 
 def test_the_example_definitions_compile_to_these_very_registries() -> None:
-    empty, first, second, third = (row["json"] for row in rows("registry.json"))
+    empty, first, second, third, fourth = (row["json"] for row in rows("registry.json"))
     written = [row["written"] for row in rows("definitions.json")]
     edited = [{**written[0], "when": {**written[0]["when"], "n": 4}}, *written[1:]]
     flags = {1: ({"key": "beta", "active": True},)}
@@ -108,7 +108,9 @@ def test_the_example_definitions_compile_to_these_very_registries() -> None:
     assert encode_registry(made).decode() == first
     made = assign(made, [parse_cohort(each) for each in edited], flags, applied="a2", now=now + 1)
     assert encode_registry(made).decode() == second
-    assert encode_registry(activate(made, made.version)).decode() == third
+    made = activate(made, made.version)
+    assert encode_registry(made).decode() == third
+    assert encode_registry(drop_retired(made, made.version)).decode() == fourth
 
 
 @pytest.mark.parametrize("row", rows("definitions.json"), ids=lambda row: str(row["written"]["key"]))

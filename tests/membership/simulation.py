@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from cohort_store.changes import ENTERED, decode_change
 from cohort_store.clocks import SteppedClock
-from cohort_store.compiling import activate, assign
+from cohort_store.compiling import activate, assign, drop_retired
 from cohort_store.definitions import parse_cohort
 from cohort_store.deltas import Delta, DeltaEntry, DeltaMessage, Mark, by_shard
 from cohort_store.memory import MemoryStore, _Shard
@@ -25,6 +25,8 @@ from tests.oracle.membership import Event, members_at
 START_MS = 1_700_000_000_000
 SECOND = 1_000
 SOURCE = "muster.events"
+RETIRED_LOOKS = 3
+"""After so many looks of control's, what was retired is dropped."""
 
 Plain = dict[str, Any]
 
@@ -118,6 +120,7 @@ class World:
         self.persons = [f"person-{number}" for number in range(shape.persons)]
         self.events: dict[str, list[Event]] = {person: [] for person in self.persons}
         self._messages = 0
+        self._looks: dict[int, int] = {}
 
     def append(self, partition: int, deltas: Sequence[Delta], marks: Sequence[Mark]) -> None:
         self._messages += 1
@@ -154,11 +157,14 @@ class World:
         self.definitions = list(definitions)
 
     async def activate(self) -> None:
-        """What control does when shards are ready."""
+        """What control does when shards are ready, and some time after."""
         positions = await self.store.positions(range(self.shape.shards))
         ready = min((position.ready for position in positions.values()), default=0)
         if len(positions) == self.shape.shards:
             self.log.define(activate(self.log.registry, ready))
+        self._looks = {each: self._looks.get(each, 0) + 1 for each in self.log.registry.retired_in()}
+        through = max((each for each, looks in self._looks.items() if looks >= RETIRED_LOOKS), default=0)
+        self.log.define(drop_retired(self.log.registry, through))
 
     def snapshot(self, shards: Iterable[int] | None = None) -> dict[int, _Shard]:
         chosen = range(self.shape.shards) if shards is None else shards
@@ -212,6 +218,8 @@ class World:
                 found.append(f"shard {number} is ready for {position.ready}, {len(shard.outbox)} changes wait")
         if any(v.state is VersionState.BUILDING for c in self.cohorts() for v in c.versions):
             found.append("a version is building")
+        if self.log.registry.retired_in():
+            found.append("a version is retired and still there")
         return found
 
     def cohorts(self) -> tuple[Cohort, ...]:

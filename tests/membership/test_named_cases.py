@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from cohort_store.changes import decode_change
+from cohort_store.compiling import activate, drop_retired
+from cohort_store.freshness import CohortView, member_of, view_of
 from cohort_store.subjects import Subject, shard_of
 from processors.membership.partition import DELTAS
 from tests.membership import virtual_time
@@ -321,3 +323,47 @@ def test_folding_pauses_while_an_outbox_is_full_and_goes_on_when_kafka_takes_cha
         await world.stop()
 
     _simulate(story())
+
+
+@pytest.mark.parametrize("is_pruned", [False, True])
+def test_a_reader_with_the_registry_before_an_edit_finds_the_old_versions_members_until_they_are_dropped(
+    is_pruned: bool,
+) -> None:
+    async def story() -> None:
+        world = World(1, [IN_13_S], ONE)
+        await _owned(world)
+        (person,) = world.persons
+        world.happen(person, "buy")
+        await world.settle()
+        view = view_of(world.cohorts()[0])
+        edited = {"key": "recent", "when": {"kind": "performed", "event": "view", "within": "13s"}}
+        world.define([] if is_pruned else [edited])
+        await _folded(world)
+        world.log.define(activate(world.log.registry, world.log.registry.version))
+        ended = world.log.registry.version
+        await _folded(world)
+        assert await _is_member(world, view) is True
+        world.step(13 * SECOND)
+        world.happen(person, "buy", world.clock.now_ms() - SECOND)
+        _route(world)
+        await asyncio.sleep(1)
+        assert await _is_member(world, view) is True, "what is retired follows events and time"
+        world.log.define(drop_retired(world.log.registry, ended))
+        await _folded(world)
+        (membership,) = await world.store.memberships([Subject(1, 0, person)])
+        assert view.handle not in membership.handles
+        await world.stop()
+
+    _simulate(story())
+
+
+async def _folded(world: World) -> None:
+    """Every shard has looked at its records with the registry as it is."""
+    while any(each.ready < world.log.registry.version for each in (await world.store.positions([0])).values()):
+        _route(world)
+        await asyncio.sleep(0.1)
+
+
+async def _is_member(world: World, view: CohortView) -> bool | None:
+    (membership,) = await world.store.memberships([Subject(1, 0, world.persons[0])])
+    return member_of(view, membership)
