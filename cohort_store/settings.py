@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 Codec = Literal["posthog", "plain"]
@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     )
     shards: int = Field(256, ge=1, le=16_384, description="Shards; fixed at installation.")
     partitions: int = Field(8, ge=1, le=1_024, description="Partitions of muster.deltas; fixed at installation.")
+    topic_replication: int = Field(
+        -1, ge=-1, le=32_767, description="Replicas of the topics that Muster creates; -1: the broker's default."
+    )
 
     clock: str = Field("system", description="system, or file:<path> for stepped time.")
     clock_slack_ms: int = Field(5_000, ge=0, description="Input less than this behind leaves time to the clock.")
@@ -52,6 +55,13 @@ class Settings(BaseSettings):
     control_port: int = Field(8_301, ge=0, le=65_535, description="Port of control's web views; 0: none.")
     metrics_port: int = Field(0, ge=0, le=65_535, description="Port of a worker's Prometheus metrics; 0: none.")
     data_dir: str = Field("./muster-data", description="Folder of the embedded parts and of control's state.")
+
+    @field_validator("topic_replication")
+    @classmethod
+    def _some_replicas(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("a topic has at least 1 replica; -1 leaves it to the broker")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -87,7 +87,7 @@ async def apply(
     from processors.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics, muster_topics
 
     wanted = read_definition_files(files)
-    await ensure_topics(settings.kafka, muster_topics(settings.partitions))
+    await ensure_topics(settings.kafka, muster_topics(settings.partitions), replication=settings.topic_replication)
     async with AsyncExitStack() as stack:
         definitions = await stack.enter_async_context(SinglePartitionLog(settings.kafka, DEFINITIONS))
         registry = await stack.enter_async_context(SinglePartitionLog(settings.kafka, REGISTRY))

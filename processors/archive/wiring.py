@@ -28,7 +28,7 @@ async def serve(settings: Settings) -> None:
     if not settings.clickhouse:
         raise Crash("there is no ClickHouse to archive to: set MUSTER_CLICKHOUSE, or do not run the archive")
     serve_metrics(settings.metrics_port)
-    await ensure_topics(settings.kafka, muster_topics(settings.partitions))
+    await ensure_topics(settings.kafka, muster_topics(settings.partitions), replication=settings.topic_replication)
     clock = clock_from(settings.clock)
     async with AsyncExitStack() as stack:
         table = EventsTable(settings.clickhouse)

@@ -18,10 +18,12 @@ from cohort_store.registry import Registry, decode_registry
 from cohort_store.settings import Settings
 from processors.cli.web import get, url_of
 from processors.clickhouse.client import connect, translated
-from processors.kafka.inspection import partition_counts
+from processors.kafka.inspection import ClusterSeen, look
 from processors.kafka.topics import muster_topics
 
 CHECK_S_MAX = 15.0
+REPLICAS_WANTED = 3
+"""Of a topic: two brokers may then be lost before what was acknowledged is."""
 POLL_S = 0.25
 LAG_MS_MAX = 60_000
 """A shard further behind than this is worth a look."""
@@ -99,21 +101,46 @@ _REMEDIES = {
 
 
 async def _kafka(settings: Settings) -> list[Finding]:
-    counts = await partition_counts(settings.kafka)
-    findings = [Finding("kafka", Verdict.WELL, f"a broker answers at {settings.kafka}")]
-    missing = [spec.name for spec in muster_topics(settings.partitions) if spec.name not in counts]
-    missing += [topic for topic in settings.sources if topic not in counts and topic not in missing]
+    seen = await look(settings.kafka)
+    return [Finding("kafka", Verdict.WELL, f"a broker answers at {settings.kafka}"), *topic_findings(settings, seen)]
+
+
+def topic_findings(settings: Settings, seen: ClusterSeen) -> list[Finding]:
+    """What is to be said of the topics that a broker has; that all is well, where nothing is wrong."""
+    wrong = _missing_or_mismatched(settings, seen)
+    well = Finding("topics", Verdict.WELL, f"all are there, {settings.partitions} partitions")
+    return [*(wrong or [well]), *_too_few_replicas(settings, seen)]
+
+
+def _missing_or_mismatched(settings: Settings, seen: ClusterSeen) -> list[Finding]:
+    findings = []
+    missing = [spec.name for spec in muster_topics(settings.partitions) if spec.name not in seen.topics]
+    missing += [topic for topic in settings.sources if topic not in seen.topics and topic not in missing]
     if missing:
         remedy = "start any role: it creates Muster's own topics; a source of yours must exist (setting MUSTER_SOURCES)"
         findings.append(Finding("topics", Verdict.WRONG, f"missing: {', '.join(missing)}", remedy))
     for spec in muster_topics(settings.partitions):
-        count = counts.get(spec.name, spec.partitions)
-        if count != spec.partitions:
+        topic = seen.topics.get(spec.name)
+        if topic is not None and topic.partitions != spec.partitions:
+            count = topic.partitions
             detail = f"{spec.name} has {count} partitions, and {spec.partitions} are configured"
             findings.append(Finding("topics", Verdict.WRONG, detail, f"set MUSTER_PARTITIONS to what it has: {count}"))
-    if len(findings) == 1:
-        findings.append(Finding("topics", Verdict.WELL, f"all are there, {settings.partitions} partitions"))
     return findings
+
+
+def _too_few_replicas(settings: Settings, seen: ClusterSeen) -> list[Finding]:
+    """What one broker's loss would take away. A single broker, as a developer's, cannot do better."""
+    wanted = min(REPLICAS_WANTED, seen.brokers)
+    found = ((spec.name, seen.topics.get(spec.name)) for spec in muster_topics(settings.partitions))
+    few = [f"{name} has {topic.replicas}" for name, topic in found if topic is not None and topic.replicas < wanted]
+    if not few:
+        return []
+    detail = f"{', '.join(few)}, and {seen.brokers} brokers could keep {wanted} replicas of each"
+    remedy = (
+        "give them more with kafka-reassign-partitions; the setting MUSTER_TOPIC_REPLICATION, or the broker's "
+        "default.replication.factor, counts for topics that Muster creates from now on"
+    )
+    return [Finding("replicas", Verdict.NOTE, detail, remedy)]
 
 
 async def _redis(settings: Settings) -> list[Finding]:

@@ -42,7 +42,7 @@ async def serve(settings: Settings) -> None:
     """Compile definitions and keep the books until cancelled."""
     _quieten()
     folder_of(settings).mkdir(parents=True, exist_ok=True)
-    await ensure_topics(settings.kafka, topics_of(settings))
+    await ensure_topics(settings.kafka, topics_of(settings), replication=settings.topic_replication)
     async with AsyncExitStack() as stack:
         parts = await _connected(settings, stack)
         await _begin(parts.compiler)

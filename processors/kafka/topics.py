@@ -25,9 +25,12 @@ MESSAGE_BYTES_MAX = 1_048_576
 DEAD_LETTER_BYTES_MAX = 4 * MESSAGE_BYTES_MAX
 # Every message of it is a whole registry.
 REGISTRY_BYTES_MAX = 16 * MESSAGE_BYTES_MAX
+BROKERS_DEFAULT = -1
+"""As a replication factor: the one that the broker is configured with."""
 CREATE_DEADLINE_S = 15.0
 _POLL_S = 0.1
 _TOPIC_EXISTS = 36
+_BAD_REPLICATION = 38
 _REQUEST_TIMEOUT_MS = 10_000
 
 
@@ -67,12 +70,17 @@ def muster_topics(partitions: int = PARTITIONS_DEFAULT) -> tuple[TopicSpec, ...]
 
 
 async def ensure_topics(
-    bootstrap: str, specs: Iterable[TopicSpec], *, replication: int = 1, connection: Mapping[str, Any] | None = None
+    bootstrap: str,
+    specs: Iterable[TopicSpec],
+    *,
+    replication: int = BROKERS_DEFAULT,
+    connection: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """Create the topics that are missing and check the partition count of all; the names of the created ones.
 
-    Doing it again, or from several processes at once, is harmless. ``connection`` is passed to the client
-    (security settings). TopicMismatch where a count differs, BrokerUnreachable where the broker is silent or
+    Doing it again, or from several processes at once, is harmless. ``replication`` is how many brokers a created topic
+    is kept on; one that exists keeps what it has. ``connection`` is passed to the client (security settings).
+    TopicMismatch where a count differs, BrokerUnreachable where the broker is silent or
     refuses. On return every topic has its partitions in the broker's metadata.
     """
     from aiokafka.admin import AIOKafkaAdminClient
@@ -114,12 +122,19 @@ async def _ensure(admin: Any, specs: Sequence[TopicSpec], replication: int) -> t
 async def _create(admin: Any, specs: Sequence[TopicSpec], replication: int) -> None:
     from aiokafka.admin import NewTopic
 
-    answer = await admin.create_topics(
-        [NewTopic(spec.name, spec.partitions, replication, topic_configs=spec.configuration()) for spec in specs]
-    )
+    topics = [NewTopic(spec.name, spec.partitions, 1, topic_configs=spec.configuration()) for spec in specs]
+    for topic in topics:
+        # Its constructor takes -1 for a mistake, which the protocol has for the broker's default.
+        topic.replication_factor = replication
+    answer = await admin.create_topics(topics)
     for name, code, message in (error[:3] for error in answer.topic_errors):
         if code not in (0, _TOPIC_EXISTS):
-            raise BrokerUnreachable(f"the broker refused to create topic {name}: error {code}, {message}")
+            remedy = (
+                ": start more brokers, or set MUSTER_TOPIC_REPLICATION to what there are"
+                if code == _BAD_REPLICATION
+                else ""
+            )
+            raise BrokerUnreachable(f"the broker refused to create topic {name}: error {code}, {message}{remedy}")
 
 
 async def _partition_counts(admin: Any, specs: Sequence[TopicSpec]) -> dict[str, int] | None:

@@ -30,7 +30,7 @@ def run(settings: Settings) -> None:
 async def serve(settings: Settings) -> None:
     """Own a share of the shards until cancelled."""
     serve_metrics(settings.metrics_port)
-    await ensure_topics(settings.kafka, muster_topics(settings.partitions))
+    await ensure_topics(settings.kafka, muster_topics(settings.partitions), replication=settings.topic_replication)
     async with AsyncExitStack() as stack:
         store = connect_store(settings)
         stack.push_async_callback(store.aclose)

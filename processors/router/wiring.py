@@ -29,7 +29,7 @@ def run(settings: Settings) -> None:
 async def serve(settings: Settings) -> None:
     """Route a share of the sources until cancelled."""
     serve_metrics(settings.metrics_port)
-    await ensure_topics(settings.kafka, muster_topics(settings.partitions))
+    await ensure_topics(settings.kafka, muster_topics(settings.partitions), replication=settings.topic_replication)
     clock = clock_from(settings.clock)
     async with AsyncExitStack() as stack:
         persons = connect_reader(settings)

@@ -106,6 +106,7 @@ class Installation:
             **{**self._chosen, **self._column.addresses, **self._http_ports(), "data_dir": str(self.folder)}
         )
         write_configuration(self.folder, self.settings)
+        # The broker of the column is one, whatever is configured for others.
         asyncio.run(ensure_topics(self.settings.kafka, muster_topics(self.settings.partitions)))
         self._metrics = {role: choose_port(None) for role in ("router", "membership", "archive")}
 

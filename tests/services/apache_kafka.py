@@ -32,11 +32,19 @@ def missing() -> str:
 
 
 class ApacheKafka:
-    """One broker that is its own controller; its log keeps whatever simulated time its messages bear."""
+    """One broker that is its own controller; its log keeps whatever simulated time its messages bear.
 
-    def __init__(self, folder: Path) -> None:
+    With `controller` it is a further broker of that one's cluster. `replication` is what a topic gets by default.
+    """
+
+    def __init__(self, folder: Path, *, controller: "ApacheKafka | None" = None, replication: int = 1) -> None:
         self.port = choose_port(None)
-        self._controller_port = choose_port(None)
+        self._controller_port: int = controller._controller_port if controller else choose_port(None)
+        self.cluster: str = (
+            controller.cluster if controller else base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        )
+        self._further = controller is not None
+        self._replication = replication
         self._folder = folder
         self._settings = folder / "server.properties"
         self.process = ChildProcess(
@@ -71,10 +79,9 @@ class ApacheKafka:
         self.stop()
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ["java", _HEAP, "-cp", f"{JARS}/*", "kafka.tools.StorageTool", "format"]
         subprocess.run(
-            [*tool, "-t", cluster, "-c", str(self._settings)],
+            [*tool, "-t", self.cluster, "-c", str(self._settings)],
             check=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -83,18 +90,19 @@ class ApacheKafka:
 
     def _properties(self) -> dict[str, object]:
         return {
-            "process.roles": "broker,controller",
-            "node.id": 1,
+            "process.roles": "broker" if self._further else "broker,controller",
+            "node.id": 2 if self._further else 1,
             "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self._controller_port}",
+            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}"
+            + ("" if self._further else f",CONTROLLER://{LOOPBACK}:{self._controller_port}"),
             "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": self._folder / "data",
             "auto.create.topics.enable": "false",
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1_000,
-            "default.replication.factor": 1,
+            "default.replication.factor": self._replication,
             "min.insync.replicas": 1,
             "offsets.topic.replication.factor": 1,
             "offsets.topic.num.partitions": 4,
