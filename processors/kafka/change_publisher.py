@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from cohort_store.changes import decode_change
 from cohort_store.errors import Retry
@@ -91,16 +92,32 @@ def _unheard_errors() -> Iterator[None]:
 
 
 async def _send(producer: AIOKafkaProducer, partition: int, changes: Sequence[bytes]) -> int:
-    """Return the offset behind the last, once all are acknowledged."""
-    sent = [
-        await producer.send(MEMBERSHIP_CHANGES, change, key=_key(change), partition=partition) for change in changes
-    ]
+    """Return the offset behind the last, once all are acknowledged.
+
+    Whole batches are sent, since a message handed over alone costs the producer ten times as much.
+    """
+    batches = list(_batches(producer, changes))
+    sent = [await producer.send_batch(batch, MEMBERSHIP_CHANGES, partition=partition) for batch in batches]
     behind = 0
-    for told in await asyncio.gather(*sent, return_exceptions=True):
+    for batch, told in zip(batches, await asyncio.gather(*sent, return_exceptions=True), strict=True):
         if isinstance(told, BaseException):
             raise told
-        behind = max(behind, told.offset + 1)
+        behind = max(behind, told.offset + batch.record_count())
     return behind
+
+
+def _batches(producer: AIOKafkaProducer, changes: Sequence[bytes]) -> Iterator[BatchBuilder]:
+    """The changes in order, as many to a batch as it takes: a change is a small part of one."""
+    batch = producer.create_batch()
+    for change in changes:
+        key = _key(change)
+        if batch.append(key=key, value=change, timestamp=None) is None:
+            yield batch
+            batch = producer.create_batch()
+            batch.append(key=key, value=change, timestamp=None)
+    if batch.record_count():
+        batch.close()
+        yield batch
 
 
 def _key(change: bytes) -> bytes:

@@ -13,11 +13,14 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from cohort_store.settings import Settings
+from processors.kafka import parsed_records
 
 FETCH_WAIT_MS = 20
 TAIL_WAIT_MS = 50
 PARTITION_FETCH_BYTES_MAX = 1_048_576
 """Of one partition in one fetch; a longer message still comes, alone."""
+BATCH_BYTES_MAX = 262_144
+"""Of a producer: what waits for one partition leaves together."""
 REQUEST_BYTES_MAX = 64 * 1024 * 1024
 """So that whatever could be read can be written to the dead-letter topic."""
 HEARTBEATS_A_SESSION = 5
@@ -28,7 +31,11 @@ TRANSACTION_TIMEOUT_MS = 15_000
 def producer(bootstrap: str) -> AIOKafkaProducer:
     """A producer, not started. What it has acknowledged is on all in-sync replicas."""
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", enable_idempotence=False, max_request_size=REQUEST_BYTES_MAX
+        bootstrap_servers=bootstrap,
+        acks="all",
+        enable_idempotence=False,
+        max_batch_size=BATCH_BYTES_MAX,
+        max_request_size=REQUEST_BYTES_MAX,
     )
 
 
@@ -37,6 +44,7 @@ def transactional_producer(bootstrap: str, transactional_id: str) -> AIOKafkaPro
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         acks="all",
+        max_batch_size=BATCH_BYTES_MAX,
         transactional_id=transactional_id,
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
     )
@@ -60,7 +68,9 @@ def group_consumer(settings: Settings, role: str) -> AIOKafkaConsumer:
     """A member of the role's group, not started and not subscribed; a group without offsets starts at the beginning.
 
     Session and rebalance time-outs are the same short one: a join waits about half of it on the embedded broker.
+    Its messages are `parsed_records`.
     """
+    parsed_records.enable()
     session_ms = settings.session_timeout_ms
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
@@ -73,6 +83,7 @@ def group_consumer(settings: Settings, role: str) -> AIOKafkaConsumer:
         heartbeat_interval_ms=max(session_ms // HEARTBEATS_A_SESSION, 100),
         fetch_max_wait_ms=FETCH_WAIT_MS,
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
+        key_deserializer=parsed_records.as_parsed,
     )
 
 

@@ -112,6 +112,12 @@ class Owner:
         """What the clock says."""
         return self._clock.now_ms()
 
+    def lag_ms(self) -> int:
+        """How far the input of the partition that is furthest behind is from the clock; 0 where nothing is known."""
+        clock_ms, elapsed_ms = self._clock.now_ms(), self._elapsed_ms()
+        instants = [partition.clock.read(clock_ms, elapsed_ms).now_ms for partition in self.partitions.values()]
+        return max((clock_ms - instant for instant in instants if instant is not None), default=0)
+
     def published(self, number: int, behind: int) -> None:
         """Changes of a partition are in the log up to an offset: its shards need not look at those again."""
         partition = self.partitions.get(number)

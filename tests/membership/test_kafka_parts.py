@@ -69,6 +69,18 @@ async def test_of_the_changes_that_were_published_the_last_of_each_subject_is_to
     await publisher.stop()
 
 
+async def test_changes_of_many_batches_are_read_in_their_order(fresh_broker: str, producer: AIOKafkaProducer) -> None:
+    publisher = ChangePublisher(fresh_broker, "test", producer)
+    await publisher.claim(0)
+    told = _encoded(*(_change(f"person-{number}", number) for number in range(1, 3_001)))
+    assert sum(map(len, told)) > 2 * clients.BATCH_BYTES_MAX, "they take several batches"
+    behind = await publisher.publish(0, told)
+    changes, read = await MembershipLog(fresh_broker).changes(0, 0)
+    assert [change.sequence for change in changes] == list(range(1, 3_001))
+    assert behind <= read <= behind + 1, "but for the marker of a transaction's end"
+    await publisher.stop()
+
+
 async def test_nothing_can_be_published_to_a_partition_that_was_not_claimed(
     fresh_broker: str, producer: AIOKafkaProducer
 ) -> None:
