@@ -114,8 +114,8 @@ class EventFilter(Model):
         return Alternative(_named(self.event), self.where)
 
 
-class EventSelection(ConditionDefinition):
-    """Shared part: which events. Either `event` with an optional `where`, or `any_of`."""
+class Selection(Model):
+    """Which events. Either `event` with an optional `where`, or `any_of`."""
 
     event: str | None = Field(default=None, min_length=1, max_length=EVENT_NAME_MAX, description=_EVENT_HELP)
     where: tuple[EventTest, ...] = Field(default=(), max_length=TESTS_MAX, description="Tests that must all pass.")
@@ -124,7 +124,7 @@ class EventSelection(ConditionDefinition):
     )
 
     @model_validator(mode="after")
-    def _one_way_to_select(self) -> EventSelection:
+    def _one_way_to_select(self) -> Selection:
         if (self.event is None) == (not self.any_of):
             raise ValueError("name the events either with `event` (and `where`) or with `any_of`, one of the two")
         if self.any_of and self.where:
@@ -136,6 +136,10 @@ class EventSelection(ConditionDefinition):
         if self.event is None:
             return Selector(tuple(each.alternative() for each in self.any_of))
         return Selector((Alternative(_named(self.event), self.where),))
+
+
+class EventSelection(Selection, ConditionDefinition):
+    """Shared part of the kinds that look at one selection of events."""
 
 
 class Windowed(ConditionDefinition):

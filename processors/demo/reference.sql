@@ -82,6 +82,11 @@ WITH
     GROUP BY person, weeks_ago HAVING count() >= 2
   ),
   steady_viewers AS (SELECT person FROM viewing_weeks GROUP BY person HAVING count() >= 2),
+  swift_buyers AS (
+    SELECT DISTINCT cart.person AS person FROM shop AS cart JOIN shop AS buy ON cart.person = buy.person
+    WHERE cart.event = 'add_to_cart' AND cart.at_ms > now_ms - 30 * day_ms
+      AND buy.event = 'purchase' AND buy.at_ms > cart.at_ms AND buy.at_ms <= cart.at_ms + 2 * 3600000
+  ),
   assisted AS (SELECT DISTINCT person FROM shop WHERE event = 'support_chat' AND at_ms > now_ms - 60 * day_ms),
   unassisted AS (SELECT person FROM known WHERE person NOT IN assisted),
   rarely_searching AS (
@@ -115,6 +120,7 @@ UNION ALL SELECT 'fresh-carts', groupArray(person) FROM fresh_carts
 UNION ALL SELECT 'lapsed-searchers', groupArray(person) FROM lapsed_searchers
 UNION ALL SELECT 'returned-searchers', groupArray(person) FROM returned_searchers
 UNION ALL SELECT 'steady-viewers', groupArray(person) FROM steady_viewers
+UNION ALL SELECT 'swift-buyers', groupArray(person) FROM swift_buyers
 UNION ALL SELECT 'unassisted', groupArray(person) FROM unassisted
 UNION ALL SELECT 'rarely-searching', groupArray(person) FROM rarely_searching
 UNION ALL SELECT 'cooling-regulars', groupArray(person) FROM cooling_regulars

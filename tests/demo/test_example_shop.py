@@ -87,7 +87,7 @@ def test_origin_version_and_licence_stand_beside_the_log() -> None:
 
 def test_the_shipped_definitions_are_accepted_as_a_whole(definitions: Definitions) -> None:
     check_whole(definitions, {})
-    assert len(definitions.cohorts) == 18
+    assert len(definitions.cohorts) == 19
     assert len(definitions.flags) == 5
 
 

@@ -121,12 +121,15 @@ REGULAR: tuple[dict[str, Any], ...] = tuple(
     for enough in range(1, periods + 1)
     for times in (1, 2, 3)
 )
+SEQUENCES: tuple[dict[str, Any], ...] = tuple(
+    {"kind": "sequence", "then_within": f"{span}ms", **interval} for span in (1, 2, 3, 5, 8) for interval in INTERVALS
+)
 
 # Few draws of plain choices: a tree made of nested strategies takes Hypothesis longer than all that is tested with it.
 _tests = st.sampled_from([(event, test) for event in (*NAMES, "any") for test in TESTS])
 _windowed = st.sampled_from([{**kind, **interval} for kind in WINDOWED for interval in INTERVALS])
 _first_time = st.sampled_from([{"kind": "first_time", **interval} for interval in INTERVALS])
-_parts = st.one_of(_windowed, st.sampled_from((*LAPSING, *REGULAR)), _first_time)
+_parts = st.one_of(_windowed, st.sampled_from((*LAPSING, *REGULAR)), _first_time, st.sampled_from(SEQUENCES))
 _shapes = st.sampled_from(("a", "a", "a", "b", "b", "any", "one", "two", "any_of"))
 _small = st.integers(1, 3)
 _branches = st.sampled_from(("leaf", "leaf", "all", "any", "not"))
@@ -159,10 +162,18 @@ def _selection(draw: st.DrawFn) -> dict[str, Any]:
     return {"event": shape}
 
 
+def _leaf(draw: st.DrawFn) -> dict[str, Any]:
+    part = draw(_parts)
+    if part["kind"] == "sequence":
+        first = _selection(draw)
+        return {**part, "first": first, "then": first if draw(_small) == 1 else _selection(draw)}
+    return {**part, **_selection(draw)}
+
+
 @st.composite
 def conditions(draw: st.DrawFn) -> dict[str, Any]:
     """Every kind, with every way to select events and to say when."""
-    return {**draw(_parts), **_selection(draw)}
+    return _leaf(draw)
 
 
 def _tree(draw: st.DrawFn, known: tuple[str, ...], depth: int) -> dict[str, Any]:
@@ -174,7 +185,7 @@ def _tree(draw: st.DrawFn, known: tuple[str, ...], depth: int) -> dict[str, Any]
     named = draw(st.integers(0, 2 * len(known)))
     if named > len(known):
         return {"kind": "in_cohort", "cohort": known[named - len(known) - 1]}
-    return {**draw(_parts), **_selection(draw)}
+    return _leaf(draw)
 
 
 @st.composite

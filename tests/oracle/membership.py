@@ -150,6 +150,15 @@ def _restarted(leaf: Plain, events: list[Event], t: int) -> bool:
     return bool(long_ago) and not pause and bool(lately)
 
 
+def _sequence(leaf: Plain, events: list[Event], t: int) -> bool:
+    span = duration_ms(leaf["then_within"])
+    thens = [time for time, _ in matching(leaf["then"], events)]
+    for first, _ in matching(leaf["first"], events):
+        if _is_inside(leaf, first, t) and [then for then in thens if first < then <= first + span and then <= t]:
+            return True
+    return False
+
+
 def _regularly(leaf: Plain, events: list[Event], t: int) -> bool:
     period = duration_ms(leaf["period"])
     times = [time for time, _ in matching(leaf, events)]
@@ -168,6 +177,7 @@ _MEANINGS: dict[str, Callable[[Plain, list[Event], int], bool]] = {
     "stopped": _stopped,
     "restarted": _restarted,
     "regularly": _regularly,
+    "sequence": _sequence,
 }
 
 
