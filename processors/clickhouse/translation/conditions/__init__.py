@@ -1,0 +1,32 @@
+"""The SQL of the kinds of condition, one module a kind, named as in `cohort_store.conditions`.
+
+It is found by being here: a module holds `TRANSLATION`. A kind without one fails a test, and Crash is what a statement
+raises for it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from cohort_store.conditions.condition import Condition
+from cohort_store.errors import Crash
+from processors.clickhouse.translation.conditions.translation import Translation
+
+
+@cache
+def translations() -> dict[str, Translation[Any]]:
+    """Each kind's SQL, by the kind's name."""
+    modules = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
+    found = (module.TRANSLATION for module in modules if hasattr(module, "TRANSLATION"))
+    return {each.kind: each for each in found}
+
+
+def translation_of(condition: Condition) -> Translation[Any]:
+    """The SQL of a compiled condition's kind."""
+    for each in translations().values():
+        if type(condition) is each.condition:
+            return each
+    raise Crash(f"no SQL for {type(condition).__name__}; add a module to {__name__}")

@@ -1,0 +1,21 @@
+"""Events and persons as the statements read them."""
+
+from __future__ import annotations
+
+EVENTS_SQL = """
+CREATE TABLE {table} (
+    person_id String,
+    event LowCardinality(String),
+    uuid String,
+    time_ms Int64,
+    properties String
+) ENGINE = Memory
+"""
+"""A table of events that are sound, and whose persons are known."""
+
+EVENTS_COLUMNS = "person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties"
+
+
+def events_of(table: str) -> str:
+    """The events of such a table. Events with the same uuid and time are one, whatever the case of the uuid."""
+    return f"SELECT {EVENTS_COLUMNS} FROM {table}"  # noqa: S608 - a table's name of ours

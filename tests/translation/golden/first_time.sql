@@ -1,0 +1,95 @@
+WITH {now:Int64} AS now,
+(raw) -> replaceAll(
+    arrayFold(
+        (text, code) -> replaceAll(text, concat('\\u00', code), concat('\\u00', lower(code))),
+        ['0B', '0E', '0F', '1A', '1B', '1C', '1D', '1E', '1F'],
+        replaceAll(replaceAll(replaceAll(
+            replaceRegexpAll(raw, '("(?:[^"\\\\]|\\\\.)*")|-(0[,\\]}])', '\\1\\2'),
+            '\\\\', char(0)), '\\u2028', char(226, 128, 168)), '\\u2029', char(226, 128, 169))
+    ), char(0), '\\\\'
+) AS compact,
+(json, name) -> multiIf(
+    JSONType(json, name) IN ('Array', 'Object'), compact(JSONExtractRaw(json, name)),
+    JSONType(json, name) = 'Double' AND JSONExtractString(json, name) = '-0', '0',
+    JSONExtractString(json, name)
+) AS text_of,
+source AS (
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+),
+marked AS (
+    SELECT
+        person_id,
+        time_ms,
+        tag,
+        (event = 'purchase') AS s1,
+        (event = 'purchase' AND isValidJSON(properties) AND ((JSONType(properties, 'plan') != 'Null') AND text_of(properties, 'plan') IN ('pro', 'team'))) AS s2
+    FROM source
+    WHERE s1 OR s2
+),
+timelines AS (
+    SELECT
+        person_id,
+        arraySort(groupUniqArrayIf((time_ms, tag), s1)) AS t1,
+        arraySort(groupUniqArrayIf((time_ms, tag), s2)) AS t2
+    FROM marked
+    GROUP BY person_id
+),
+kept AS (
+    SELECT
+        person_id,
+        arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t1[1].1, t1), 1, 1)) AS k1,
+        arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t1[1].1, t2), 1, 1)) AS k2
+    FROM timelines
+)
+SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
+FROM kept
+ARRAY JOIN arrayConcat(arrayMap(e -> (1, e.1, e.2), k1), arrayMap(e -> (2, e.1, e.2), k2)) AS row
+;
+WITH {now:Int64} AS now,
+(raw) -> replaceAll(
+    arrayFold(
+        (text, code) -> replaceAll(text, concat('\\u00', code), concat('\\u00', lower(code))),
+        ['0B', '0E', '0F', '1A', '1B', '1C', '1D', '1E', '1F'],
+        replaceAll(replaceAll(replaceAll(
+            replaceRegexpAll(raw, '("(?:[^"\\\\]|\\\\.)*")|-(0[,\\]}])', '\\1\\2'),
+            '\\\\', char(0)), '\\u2028', char(226, 128, 168)), '\\u2029', char(226, 128, 169))
+    ), char(0), '\\\\'
+) AS compact,
+(json, name) -> multiIf(
+    JSONType(json, name) IN ('Array', 'Object'), compact(JSONExtractRaw(json, name)),
+    JSONType(json, name) = 'Double' AND JSONExtractString(json, name) = '-0', '0',
+    JSONExtractString(json, name)
+) AS text_of,
+source AS (
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+),
+marked AS (
+    SELECT
+        person_id,
+        time_ms,
+        tag,
+        (event = 'purchase') AS s0,
+        (event = 'purchase' AND isValidJSON(properties) AND ((JSONType(properties, 'plan') != 'Null') AND text_of(properties, 'plan') IN ('pro', 'team'))) AS s1
+    FROM source
+    WHERE s0 OR s1
+),
+timelines AS (
+    SELECT
+        person_id,
+        arraySort(groupUniqArrayIf((time_ms, tag), s0)) AS t0,
+        arraySort(groupUniqArrayIf((time_ms, tag), s1)) AS t1
+    FROM marked
+    GROUP BY person_id
+),
+persons AS (
+    SELECT person_id FROM source
+),
+verdicts AS (
+    SELECT
+        person_id,
+        (notEmpty(t0) AND t0[1].1 > now - 2592000000 AND t0[1].1 <= now AND arrayExists(e -> e.1 = t0[1].1, t1)) AS c0
+    FROM persons LEFT JOIN timelines USING (person_id)
+)
+SELECT cohort, person_id
+FROM verdicts
+ARRAY JOIN if(c0, ['somebody'], []) AS cohort
