@@ -15,7 +15,16 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cohort_store.errors import BadDefinition
 from cohort_store.posthog.dates import relative_date
@@ -27,6 +36,8 @@ FILTERS_MAX = 100
 VARIANTS_MAX = 100
 PAYLOAD_CHARS_MAX = 20_000
 FLAG_KEY_MAX = 400
+SHARES_SLACK = 0.011
+"""By how much variants' percentages may miss 100 in all: PostHog writes three equal ones as 33.33 each."""
 COHORT_KEY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,99}$"
 
 _FILTER_BOOKS = frozenset({"label", "cohort_name", "group_key_names", "sourceFilter"})
@@ -110,7 +121,9 @@ class ConditionSet(Model):
     """One entry of `filters.groups`: holds when every property does, for `rollout_percentage` of the people."""
 
     properties: tuple[FlagFilter, ...] = Field(default=(), max_length=FILTERS_MAX)
-    rollout_percentage: float | None = Field(default=None, ge=0, le=100, description="None means 100.")
+    rollout_percentage: float | None = Field(
+        default=None, strict=True, ge=0, le=100, allow_inf_nan=False, description="None means 100."
+    )
     variant: str | None = Field(default=None, description="The variant that this set gives, whatever the hash says.")
     aggregation_group_type_index: Unsupported = Field(
         default=None, description="Group conditions are not supported: null."
@@ -130,7 +143,7 @@ class Variant(Model):
 
     key: str = Field(min_length=1, max_length=FLAG_KEY_MAX)
     name: str | None = None
-    rollout_percentage: float = Field(ge=0, le=100)
+    rollout_percentage: float = Field(strict=True, ge=0, le=100, allow_inf_nan=False)
 
 
 class Multivariate(Model):
@@ -146,7 +159,7 @@ class Multivariate(Model):
         if twice is not None:
             raise ValueError(f"variant {twice!r} is given twice; keep one of the two")
         total = math.fsum(variant.rollout_percentage for variant in variants)
-        if variants and not math.isclose(total, 100, abs_tol=0.01):
+        if variants and not math.isclose(total, 100, abs_tol=SHARES_SLACK):
             raise ValueError(f"the variants' rollout_percentage add up to {total:g}; they must add up to 100")
         return variants
 
@@ -206,7 +219,7 @@ class FlagFilters(Model):
 class FixedValue(Model):
     """`{"value": true}`, `{"value": false}` or `{"value": "a variant"}`."""
 
-    value: bool | str
+    value: StrictBool | StrictStr
 
 
 class FlagPolicy(Model):
@@ -219,6 +232,10 @@ class FlagPolicy(Model):
     @field_validator("on_unavailable", mode="before")
     @classmethod
     def _is_a_policy(cls, raw: Any) -> Any:
+        value = raw.get("value", "") if isinstance(raw, Mapping) else ""
+        if type(value) not in (bool, str):
+            shown = str(value)[:80]
+            raise ValueError(f"value {shown} is none that a flag has; write true, false, or a variant's key in quotes")
         if raw == "fail_closed" or isinstance(raw, (Mapping, FixedValue)):
             return raw
         raise ValueError(
@@ -233,10 +250,12 @@ class FlagDefinition(Model):
 
     key: str = Field(min_length=1, max_length=FLAG_KEY_MAX, description="The name by which code asks.")
     name: str = Field(default="", max_length=4_000, description="For people; PostHog's description of a flag.")
-    id: int = Field(default=0, ge=0, description="PostHog's id, given back in answers; 0 where there is none.")
-    version: int = Field(default=1, ge=0, description="Given back in answers.")
-    team: int = Field(default=1, alias="team_id", ge=1, le=2**31 - 1, description="The tenant.")
-    active: bool = Field(default=True, description="Off: the flag answers false to everybody.")
+    id: int = Field(
+        default=0, strict=True, ge=0, description="PostHog's id, given back in answers; 0 where there is none."
+    )
+    version: int = Field(default=1, strict=True, ge=0, description="Given back in answers.")
+    team: int = Field(default=1, alias="team_id", strict=True, ge=1, le=2**31 - 1, description="The tenant.")
+    active: bool = Field(default=True, strict=True, description="Off: the flag answers false to everybody.")
     filters: FlagFilters = Field(default=FlagFilters())
     ensure_experience_continuity: Unsupported = Field(default=None, description="Continuity is not supported: false.")
     bucketing_identifier: Unsupported = Field(
@@ -301,6 +320,12 @@ def _first_problem(error: ValidationError, path: str) -> tuple[str, str]:
     return where, _sentence(found)
 
 
+_REMEDIES = {
+    "bool_type": "write true or false, without quotes",
+    "int_type": "write a whole number, without quotes",
+    "float_type": "write a number, without quotes",
+    "string_type": "write a text, in quotes",
+}
 _UNION_ARMS = {"literal['fail_closed']", "FixedValue", "bool", "str"}
 
 
@@ -312,7 +337,8 @@ def _sentence(found: Any) -> str:
         return f"{_described(found['loc'])} (got {str(found.get('input'))[:80]})"
     value = found.get("input")
     shown = f" (got {value!r})" if isinstance(value, (str, int, float, bool)) and len(repr(value)) <= 80 else ""
-    return str(found["msg"]).removeprefix("Value error, ") + shown
+    remedy = f": {_REMEDIES[found['type']]}" if found["type"] in _REMEDIES else ""
+    return str(found["msg"]).removeprefix("Value error, ") + remedy + shown
 
 
 def _described(place: tuple[int | str, ...]) -> str:

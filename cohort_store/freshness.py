@@ -10,17 +10,17 @@ from enum import StrEnum
 
 from cohort_store.ports import Membership
 from cohort_store.registry import Cohort
-from cohort_store.warming import warm_up_ms
+from cohort_store.warming import WarmUp, warm_up_of
 
 
 class Status(StrEnum):
-    """From good to bad. OK, STALE and WARMING come with an answer, BUILDING and UNAVAILABLE do not."""
+    """From good to bad. OK, WARMING and STALE come with an answer, BUILDING and UNAVAILABLE do not."""
 
     OK = "OK"
-    STALE = "STALE"
-    """A source gives no sign of life and was left out: the answer may lack its events."""
     WARMING = "WARMING"
-    """The stream has not run for a whole window yet: earlier events may be missing."""
+    """The stream has not run for a whole window, or not since the interval began: earlier events may be missing."""
+    STALE = "STALE"
+    """A source gives no sign of life and was left out, or the data is old: the answer may lack the latest events."""
     BUILDING = "BUILDING"
     """No version of the cohort is ready yet."""
     UNAVAILABLE = "UNAVAILABLE"
@@ -42,8 +42,7 @@ class CohortView:
     """Whether those stored are the exceptions."""
     registry_version: int
     activated_ms: int
-    warm_up_ms: int | None
-    """How long the stream must run until nothing before it matters; None: it always can."""
+    warm_up: WarmUp
 
 
 def view_of(cohort: Cohort) -> CohortView:
@@ -59,7 +58,7 @@ def view_of(cohort: Cohort) -> CohortView:
         complemented=version.complemented if version else False,
         registry_version=version.registry_version if version else 0,
         activated_ms=version.activated_ms if version else 0,
-        warm_up_ms=warm_up_ms(version.when, cohort.key) if version else None,
+        warm_up=warm_up_of(version.when, cohort.key) if version else WarmUp(always=True),
     )
 
 
@@ -76,12 +75,16 @@ def status_of(cohort: CohortView, membership: Membership | None, stale_after_ms:
         return Status.BUILDING
     if membership is None or membership.ready is None or membership.ready < cohort.registry_version:
         return Status.UNAVAILABLE
-    warm_ms = complete_from_ms(cohort, membership.warm_from_ms)
-    if cohort.warm_up_ms is None or membership.now_ms < warm_ms + cohort.warm_up_ms:
-        return Status.WARMING
+    # First: whoever waits for a cohort to warm must learn that nothing flows any more.
     if membership.stale or now - membership.now_ms > stale_after_ms:
         return Status.STALE
-    return Status.OK
+    return Status.OK if is_warm(cohort, membership) else Status.WARMING
+
+
+def is_warm(cohort: CohortView, membership: Membership) -> bool:
+    """Whether every event that the cohort looks at came after the instant from which on none was missed."""
+    until_ms = cohort.warm_up.until_ms(complete_from_ms(cohort, membership.warm_from_ms))
+    return until_ms is not None and membership.now_ms >= until_ms
 
 
 def complete_from_ms(cohort: CohortView, warm_from_ms: int) -> int:

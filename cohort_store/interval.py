@@ -31,6 +31,11 @@ class Interval:
         """From `since_ms` to `until_ms` (None: without end), both included."""
         return cls(None, since_ms, until_ms)
 
+    @property
+    def first_ms(self) -> int | None:
+        """The first instant in an interval that stands still; None for one that rolls."""
+        return self.since_ms if self.window_ms is None else None
+
     def floor(self, now: int) -> int:
         """The last instant before the interval."""
         return self.since_ms - 1 if self.window_ms is None else now - self.window_ms

@@ -1,21 +1,43 @@
-"""How long a live stream must run until a cohort is complete."""
+"""From when on a live stream knows all that a cohort looks at."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from cohort_store.definitions import InCohort, leaves_of, parse_cohort
-from cohort_store.errors import Crash
+from cohort_store.conditions.condition import Anchored, Condition
+from cohort_store.definitions import parse_cohort
+from cohort_store.plans import conditions_of
 
 
-def warm_up_ms(when: Any, key: str) -> int | None:
-    """The longest warm-up of a resolved tree's conditions; None where an event since ever may matter to one of them."""
-    longest = 0
-    for leaf in leaves_of(parse_cohort({"key": key, "when": when}, key).when):
-        if isinstance(leaf, InCohort):
-            raise Crash(f"in_cohort {leaf.cohort!r} was not resolved before compiling")
-        span = leaf.compile().warm_up_ms
-        if span is None:
+class WarmUp(NamedTuple):
+    """What a cohort needs of a stream before its answers are complete. All of it must be fulfilled."""
+
+    span_ms: int = 0
+    """How long the stream must have run: the longest of its rolling windows."""
+    since_ms: int | None = None
+    """No event may be missing from this instant on: the earliest `since` of its intervals; None: it has none."""
+    always: bool = False
+    """Whether an event of any time may matter, so that no stream is ever complete."""
+
+    def until_ms(self, complete_from_ms: int) -> int | None:
+        """The instant from which answers are complete, with no event missed from `complete_from_ms` on; None: never."""
+        if self.always or (self.since_ms is not None and self.since_ms < complete_from_ms):
             return None
-        longest = max(longest, span)
-    return longest
+        return complete_from_ms + self.span_ms
+
+
+def warm_up_of(when: Any, key: str) -> WarmUp:
+    """What all conditions of a resolved tree need."""
+    needs = [_need(each) for each in conditions_of(parse_cohort({"key": key, "when": when}, key).when)]
+    return WarmUp(
+        max((need.span_ms for need in needs), default=0),
+        min((need.since_ms for need in needs if need.since_ms is not None), default=None),
+        any(need.always for need in needs),
+    )
+
+
+def _need(condition: Condition) -> WarmUp:
+    if condition.warm_up_ms is not None:
+        return WarmUp(span_ms=condition.warm_up_ms)
+    since_ms = condition.since_ms if isinstance(condition, Anchored) else None
+    return WarmUp(since_ms=since_ms, always=since_ms is None)

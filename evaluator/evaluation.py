@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from cohort_store.durations import format_instant
-from cohort_store.freshness import CohortView, Status, complete_from_ms, member_of, status_of, trouble_with
+from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm, member_of, status_of, trouble_with
 from cohort_store.ports import Membership
 from cohort_store.properties import Properties
 from evaluator.flags import CompiledFlag, FlagAnswer, Who, is_unavailable
@@ -32,7 +32,7 @@ class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     member: bool | None = None
     """Absent where nothing can be said."""
     complete_from: str | None = None
-    """While WARMING: the instant from which on no event was missed."""
+    """Where earlier events may be missing: the instant from which on none was."""
     detail: str | None = None
     """Why nothing can be said."""
 
@@ -62,7 +62,7 @@ def describe(cohort: CohortView, membership: Membership | None, stale_after_ms: 
     status = status_of(cohort, membership, stale_after_ms, now)
     member = member_of(cohort, membership)
     complete_from = None
-    if status is Status.WARMING and membership is not None:
+    if status in (Status.WARMING, Status.STALE) and membership is not None and not is_warm(cohort, membership):
         complete_from = format_instant(complete_from_ms(cohort, membership.warm_from_ms))
     return CohortAnswer(
         id=cohort.id,

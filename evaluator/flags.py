@@ -8,6 +8,9 @@ where nobody can say.
 within its rollout. An unknown cohort makes a set unknown only when everything else in it holds. A later set that
 matches still answers if it would give the same value; otherwise an unknown set means that the flag's
 `on_unavailable` answers, and the reason says why.
+
+The reason of a flag that is off names a set, as PostHog's does: the last one whose rollout left the person out, else
+the last one that did not match; none where there is no set.
 """
 
 from __future__ import annotations
@@ -124,6 +127,8 @@ class CompiledFlag:
         for position, each in enumerate(self.sets):
             verdict = _holds(each, who, ask)
             if verdict is False:
+                if code is ReasonCode.NO_CONDITION_MATCH:
+                    index = position
                 continue
             if each.share < 1 and not within_rollout(self.key, who.distinct_id, each.share):
                 code, index = ReasonCode.OUT_OF_ROLLOUT_BOUND, position

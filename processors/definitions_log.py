@@ -18,7 +18,7 @@ from cohort_store.definition_files import COHORT, Definitions, check_whole
 from cohort_store.errors import BadDefinition, Retry
 from cohort_store.registry import Cohort, Registry
 from cohort_store.settings import Settings
-from cohort_store.warming import warm_up_ms
+from cohort_store.warming import warm_up_of
 from processors.control.registry_log import RegistryLog
 from processors.definition_changes import (
     Action,
@@ -156,12 +156,11 @@ def _notices(registry: Registry, changes: Sequence[DefinitionChange]) -> Iterato
 
 def _notice(team: int, cohort: Cohort) -> CohortNotice:
     version = cohort.versions[-1]
-    warm_up = warm_up_ms(version.when, cohort.key)
     return CohortNotice(
         team=team,
         key=cohort.key,
         complemented=version.complemented,
         complete_from_ms=version.activated_ms,
-        warming_until_ms=None if warm_up is None else version.activated_ms + warm_up,
+        warming_until_ms=warm_up_of(version.when, cohort.key).until_ms(version.activated_ms),
         building=version is not cohort.active,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -40,7 +40,7 @@ class Condition(Protocol):
 
     @property
     def warm_up_ms(self) -> int | None:
-        """How long a live stream must run until nothing before it can matter; None where it always can."""
+        """How long a live stream must run until nothing before it can matter; None where no time says so."""
         ...
 
     def holds(self, timelines: Timelines, now: int) -> bool:
@@ -60,6 +60,16 @@ class Condition(Protocol):
 
     def keep(self, timelines: Timelines, now: int) -> Timelines:
         """A subset that answers `holds` as the whole does, from `now` on, whatever entries are still to come."""
+        ...
+
+
+@runtime_checkable
+class Anchored(Protocol):
+    """What a condition offers beside, where its interval may stand still and nothing before it matters."""
+
+    @property
+    def since_ms(self) -> int | None:
+        """The first instant at which an event can matter; None where the interval rolls."""
         ...
 
 

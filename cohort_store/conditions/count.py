@@ -69,6 +69,10 @@ class Count:
     def warm_up_ms(self) -> int | None:
         return self.interval.window_ms
 
+    @property
+    def since_ms(self) -> int | None:
+        return self.interval.first_ms
+
     def holds(self, timelines: Timelines, now: int) -> bool:
         first, last = self.interval.slice(timelines[0], now)
         return _COMPARE[self.op](last - first, self.n)

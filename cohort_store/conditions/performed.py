@@ -43,6 +43,10 @@ class Performed:
     def warm_up_ms(self) -> int | None:
         return self.interval.window_ms
 
+    @property
+    def since_ms(self) -> int | None:
+        return self.interval.first_ms
+
     def holds(self, timelines: Timelines, now: int) -> bool:
         first, last = self.interval.slice(timelines[0], now)
         return first < last

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from cohort_store.durations import format_instant
-from cohort_store.freshness import CohortView, Status, complete_from_ms, member_of, status_of
+from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm, member_of, status_of
 from cohort_store.ports import PAGE_MAX, Membership, Position
 from evaluator.catalog import TeamCatalog
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, answer, invalid, not_found
@@ -32,7 +32,7 @@ class CohortRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many shards have folded the active version."""
     shards: int
     complete_from: str | None = None
-    """While WARMING: the instant from which on no event was missed."""
+    """Where earlier events may be missing: the instant from which on none was."""
     stored: int | None = None
     """How many subjects are stored: members, of a complemented cohort the exceptions."""
 
@@ -93,7 +93,7 @@ def _row(
     ready = sum(member_of(cohort, each) is not None for each in seen)
     status = _worst(cohort, seen if len(seen) == service.shards else [*seen, None], service.stale_after_ms, now)
     warm_from_ms = max((each.warm_from_ms for each in seen), default=0)
-    warming = format_instant(complete_from_ms(cohort, warm_from_ms)) if status is Status.WARMING else None
+    is_cold = status in (Status.WARMING, Status.STALE) and not all(is_warm(cohort, each) for each in seen)
     return CohortRow(
         id=cohort.id,
         key=cohort.key,
@@ -104,7 +104,7 @@ def _row(
         listed=cohort.listed,
         shards_ready=ready,
         shards=service.shards,
-        complete_from=warming,
+        complete_from=format_instant(complete_from_ms(cohort, warm_from_ms)) if is_cold else None,
         stored=stored,
     )
 

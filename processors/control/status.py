@@ -9,7 +9,7 @@ import msgspec
 
 from cohort_store.ports import MembershipReader, Position
 from cohort_store.registry import Cohort, CohortVersion, Registry, VersionState
-from cohort_store.warming import warm_up_ms
+from cohort_store.warming import warm_up_of
 from processors.kafka.topics import DELTAS
 
 
@@ -104,8 +104,7 @@ def complete_from_ms(version: CohortVersion, warm_from_ms: int) -> int:
 
 def warming_until_ms(cohort: Cohort, version: CohortVersion, warm_from_ms: int) -> int | None:
     """The instant at which no earlier event can matter any more; None where one always can."""
-    warm_up = warm_up_ms(version.when, cohort.key)
-    return None if warm_up is None else complete_from_ms(version, warm_from_ms) + warm_up
+    return warm_up_of(version.when, cohort.key).until_ms(complete_from_ms(version, warm_from_ms))
 
 
 def _cohort(team: int, cohort: Cohort, sizes: Mapping[int, int], standing: tuple[int, int, int]) -> CohortStatus:

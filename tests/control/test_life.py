@@ -140,9 +140,17 @@ async def test_a_cohort_warms_from_the_later_of_its_birth_and_its_shards_until_a
 
 
 async def test_a_cohort_of_all_time_never_stops_warming() -> None:
-    registry = registry_of("{kind: performed, event: a, since: 2024-01-01}")
+    registry = registry_of("{kind: first_time, event: a, within: 1d}")
     (cohort,) = (await standing(registry, position(1), position(1), now=10**13)).cohorts
     assert (cohort.state, cohort.warming_until_ms) == ("warming", None)
+
+
+async def test_a_cohort_since_an_instant_is_complete_where_no_event_since_then_was_missed() -> None:
+    since_ms = 1_704_067_200_000
+    for activated_ms, state in [(since_ms - 1, "ready"), (since_ms, "ready"), (since_ms + 1, "warming")]:
+        registry = registry_of("{kind: performed, event: a, since: 2024-01-01}", now=activated_ms)
+        (cohort,) = (await standing(registry, position(1), position(1), now=10**13)).cohorts
+        assert cohort.state == state
 
 
 async def test_a_cohort_that_one_shard_has_not_folded_is_unavailable() -> None:

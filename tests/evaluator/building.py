@@ -12,6 +12,7 @@ from cohort_store.ports import DistinctIdWrite, Membership, MembershipStore, Pos
 from cohort_store.records import Record, encode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
+from cohort_store.warming import WarmUp
 from evaluator.catalog import cohorts_by_name
 from evaluator.flags import CompiledFlag, FlagAnswer, Who, compile_flag
 
@@ -69,7 +70,7 @@ def cohort_view(key: str = "buyers", number: int = 1, **fields: Any) -> CohortVi
         "complemented": False,
         "registry_version": 5,
         "activated_ms": NOW_MS,
-        "warm_up_ms": DAY_MS,
+        "warm_up": WarmUp(DAY_MS),
     }
     return CohortView(**usual | fields)
 

@@ -42,6 +42,13 @@ def test_a_warming_cohort_says_from_when_on_it_is_complete() -> None:
     assert (shown.status, shown.member, shown.complete_from) == (Status.WARMING, False, "2026-01-12T13:00:00.000Z")
 
 
+def test_a_stale_cohort_that_is_not_complete_says_that_too() -> None:
+    stale = describe(BUYERS, membership(now_ms=NOW_MS, stale=True), STALE_AFTER_MS, NOW_MS)
+    assert (stale.status, stale.complete_from) == (Status.STALE, "2026-01-12T13:00:00.000Z")
+    complete = describe(BUYERS, membership(stale=True), STALE_AFTER_MS, NOW_MS)
+    assert (complete.status, complete.complete_from) == (Status.STALE, None)
+
+
 def test_a_cohort_that_cannot_answer_says_why_and_has_no_member() -> None:
     shown = msgspec.to_builtins(describe(BUYERS, membership(ready=4), STALE_AFTER_MS, NOW_MS + DAY_MS))
     assert "member" not in shown

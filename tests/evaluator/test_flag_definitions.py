@@ -60,6 +60,16 @@ def test_a_flag_with_nothing_but_a_key_is_a_flag() -> None:
     assert (parsed.active, parsed.team, parsed.muster.on_unavailable) == (True, 1, "fail_closed")
 
 
+@pytest.mark.parametrize(("shares", "is_whole"), [(33.33, True), (33.3297, True), (33.329, False), (33.337, False)])
+def test_three_equal_variants_may_be_written_with_two_decimals(shares: float, is_whole: bool) -> None:
+    raw = flag("f", multivariate=variants(a=shares, b=shares, c=shares))
+    if is_whole:
+        assert len(parse_flag(raw).filters.variants) == 3
+    else:
+        with pytest.raises(BadDefinition, match="must add up to 100"):
+            parse_flag(raw)
+
+
 @pytest.mark.parametrize("value", [True, False, "test"])
 def test_a_policy_may_be_a_value_of_the_flag(value: bool | str) -> None:
     parsed = parse_flag(
@@ -87,6 +97,29 @@ REFUSED = [
     ({"key": "f", "muster": {"fallback": True}}, "flags[0].muster.fallback", "not known"),
     (flag("f", {"rollout_percentage": 100.1}), "flags[0].filters.groups[0].rollout_percentage", "100"),
     (flag("f", {"rollout_percentage": -1}), "flags[0].filters.groups[0].rollout_percentage", "-1"),
+    *(
+        (flag("f", {"rollout_percentage": value}), "flags[0].filters.groups[0].rollout_percentage", "write a number")
+        for value in (True, "50", [50])
+    ),
+    (
+        flag("f", multivariate={"variants": [{"key": "a", "rollout_percentage": True}]}),
+        "flags[0].filters.multivariate.variants[0].rollout_percentage",
+        "write a number, without quotes (got True)",
+    ),
+    *(({"key": "f", "active": value}, "flags[0].active", "write true or false") for value in ("no", 0, 1, None)),
+    *(({"key": "f", "team_id": value}, "flags[0].team_id", "a whole number") for value in (True, "1", None)),
+    *(({"key": "f", name: True}, f"flags[0].{name}", "a whole number") for name in ("id", "version")),
+    ({"key": 1}, "flags[0].key", "write a text, in quotes (got 1)"),
+    ({"key": "f", "name": 1}, "flags[0].name", "write a text"),
+    (flag("f", {"variant": 1}), "flags[0].filters.groups[0].variant", "write a text"),
+    *(
+        (
+            {"key": "f", "muster": {"on_unavailable": {"value": value}}},
+            "flags[0].muster.on_unavailable",
+            f"value {value} ",
+        )
+        for value in (1, 0, None)
+    ),
     (flag("f", {"rollout": 10}), "flags[0].filters.groups[0].rollout", "not known"),
     (flag("f", {"variant": "blue"}), "flags[0].filters", "'blue'"),
     (flag("f", aggregation_group_type_index=0), "flags[0].filters.aggregation_group_type_index", "not supported"),

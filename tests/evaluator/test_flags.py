@@ -127,6 +127,29 @@ def test_a_flag_without_condition_sets_matches_nobody() -> None:
     assert _reason(flag("f")) == (False, "no_condition_match", None, "No matching condition set")
 
 
+NEVER: dict[str, Any] = {"properties": [person_is("plan", "exact", "pro")]}
+"""A condition set that does not match."""
+NOBODY: dict[str, Any] = {"rollout_percentage": 0}
+"""One that matches and leaves everybody out."""
+
+
+@pytest.mark.parametrize(
+    ("sets", "code", "index"),
+    [
+        ([], "no_condition_match", None),
+        ([NEVER], "no_condition_match", 0),
+        ([NEVER, NEVER, NEVER], "no_condition_match", 2),
+        ([NOBODY, NEVER], "out_of_rollout_bound", 0),
+        ([NEVER, NOBODY, NEVER], "out_of_rollout_bound", 1),
+        ([NOBODY, NEVER, NOBODY, NEVER], "out_of_rollout_bound", 2),
+    ],
+)
+def test_the_reason_of_a_flag_that_is_off_names_the_set_that_posthog_names(
+    sets: list[dict[str, Any]], code: str, index: int | None
+) -> None:
+    assert _reason(flag("f", *sets))[:3] == (False, code, index)
+
+
 def test_an_inactive_flag_is_off_and_asks_no_cohort() -> None:
     raw = flag("f", {"properties": [in_cohort("buyers")]}, active=False)
     assert _reason(raw, members={BUYERS: True}) == (False, "flag_disabled", None, "Feature flag is disabled")

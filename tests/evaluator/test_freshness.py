@@ -4,12 +4,20 @@ from typing import Any
 
 import pytest
 
+from cohort_store.durations import parse_instant_ms
 from cohort_store.freshness import CohortView, Status, data_age_ms, member_of, status_of, trouble_with, view_of
 from cohort_store.ports import Membership
+from cohort_store.warming import WarmUp, warm_up_of
 from tests.evaluator.building import DAY_MS, NOW_MS, SLEEPERS, cohort_view, membership, registry_of
 
 STALE_AFTER_MS = 3_600_000
+Plain = dict[str, Any]
 WARM_MS = NOW_MS + DAY_MS
+
+
+def since(since_ms: int, span_ms: int = 0) -> CohortView:
+    return cohort_view(warm_up=WarmUp(span_ms, since_ms))
+
 
 TABLE: list[tuple[str, CohortView, Membership | None, int, Status]] = [
     ("the store is away", cohort_view(), None, WARM_MS, Status.UNAVAILABLE),
@@ -28,12 +36,36 @@ TABLE: list[tuple[str, CohortView, Membership | None, int, Status]] = [
         WARM_MS,
         Status.OK,
     ),
-    ("never warm", cohort_view(warm_up_ms=None), membership(now_ms=WARM_MS * 2), WARM_MS * 2, Status.WARMING),
-    ("nothing to warm up", cohort_view(warm_up_ms=0), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
+    ("never warm", cohort_view(warm_up=WarmUp(always=True)), membership(now_ms=WARM_MS), WARM_MS, Status.WARMING),
+    ("nothing to warm up", cohort_view(warm_up=WarmUp()), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
+    ("since before activation", since(NOW_MS - 1), membership(now_ms=WARM_MS), WARM_MS, Status.WARMING),
+    ("since activation", since(NOW_MS), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
+    ("since later", since(NOW_MS + 1), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
+    (
+        "since activation, and the shard began later",
+        since(NOW_MS),
+        membership(warm_from_ms=NOW_MS + 1, now_ms=WARM_MS),
+        WARM_MS,
+        Status.WARMING,
+    ),
+    (
+        "since activation, beside a window",
+        since(NOW_MS, DAY_MS),
+        membership(now_ms=WARM_MS - 1),
+        WARM_MS,
+        Status.WARMING,
+    ),
     ("a source was left out", cohort_view(), membership(stale=True), WARM_MS, Status.STALE),
     ("as old as may be", cohort_view(), membership(), WARM_MS + STALE_AFTER_MS, Status.OK),
     ("older than may be", cohort_view(), membership(), WARM_MS + STALE_AFTER_MS + 1, Status.STALE),
-    ("warming says more than stale", cohort_view(), membership(now_ms=NOW_MS, stale=True), WARM_MS, Status.WARMING),
+    ("stale says more than warming", cohort_view(), membership(now_ms=NOW_MS, stale=True), WARM_MS, Status.STALE),
+    (
+        "never warm, and older than may be",
+        cohort_view(warm_up=WarmUp(always=True)),
+        membership(),
+        WARM_MS + STALE_AFTER_MS + 1,
+        Status.STALE,
+    ),
 ]
 
 
@@ -85,4 +117,25 @@ def test_a_view_takes_everything_from_the_active_version() -> None:
     assert active is not None
     assert active.active is not None
     assert (view.handle, view.number, view.complemented) == (active.active.handle, 1, True)
-    assert (view.warm_up_ms, view.activated_ms) == (30 * DAY_MS, NOW_MS)
+    assert (view.warm_up, view.activated_ms) == (WarmUp(30 * DAY_MS), NOW_MS)
+
+
+WEEK: Plain = {"kind": "performed", "event": "a", "within": "7d"}
+SINCE_12: Plain = {"kind": "performed", "event": "a", "since": "2026-01-12"}
+SINCE_13: Plain = {"kind": "count", "event": "a", "n": 1, "since": "2026-01-13", "until": "2026-02-01"}
+EVER: Plain = {"kind": "first_time", "event": "a", "since": "2026-01-12"}
+MIDNIGHT_MS = parse_instant_ms("2026-01-12")
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        (WEEK, WarmUp(7 * DAY_MS)),
+        (SINCE_12, WarmUp(since_ms=MIDNIGHT_MS)),
+        ({"not": {"any": [SINCE_13, SINCE_12, WEEK]}}, WarmUp(7 * DAY_MS, MIDNIGHT_MS)),
+        ({"all": [SINCE_13]}, WarmUp(since_ms=MIDNIGHT_MS + DAY_MS)),
+        ({"all": [EVER, WEEK]}, WarmUp(7 * DAY_MS, None, always=True)),
+    ],
+)
+def test_a_cohort_warms_by_its_longest_window_and_its_earliest_since(when: Plain, expected: WarmUp) -> None:
+    assert warm_up_of(when, "c") == expected
