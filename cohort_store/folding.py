@@ -68,7 +68,8 @@ def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> F
             changed[selector] = after
     if not changed and not registers and not overflow:
         return Replayed()
-    merged = Record(record.memberships, {**record.timelines, **changed}, {**record.registers, **registers}, ahead)
+    held = {**record.registers, **registers} if registers else record.registers
+    merged = Record(record.memberships, {**record.timelines, **changed}, held, ahead)
     folded = _settle(merged, _touched(plan, changed), plan, now)
     if overflow:
         return folded._replace(overflow=overflow)
@@ -164,15 +165,16 @@ def _settle(record: Record, touched: _Touched, plan: TeamPlan, now: int) -> Fold
     memberships = record.memberships
     if joined or departed:
         memberships = (memberships | frozenset(joined)) - frozenset(departed)
-    due_ms = _due([plan.conditions[index] for index in touched.conditions], timelines, now)
+    due_ms = _due(touched.conditions, plan, timelines, now)
     is_whole = len(touched.selectors) == len(record.timelines)
-    after = Record(memberships, timelines, record.registers, _still_ahead(record.ahead, timelines, now))
+    ahead = _still_ahead(record.ahead, timelines, now) if record.ahead else ()
+    after = Record(memberships, timelines, record.registers, ahead)
     return Folded(EMPTY if after.is_empty else after, tuple(joined), tuple(departed), due_ms, is_whole)
 
 
 def _still_ahead(ahead: tuple[Ahead, ...], timelines: Mapping[int, Timeline], now: int) -> tuple[Ahead, ...]:
     """Those of `ahead` that are kept and not due yet."""
-    return ahead and tuple(each for each in ahead if each[0] > now and _is_kept(each, timelines))
+    return tuple(each for each in ahead if each[0] > now and _is_kept(each, timelines))
 
 
 def _is_kept(ahead: Ahead, timelines: Mapping[int, Timeline]) -> bool:
@@ -219,7 +221,11 @@ def _prune(
 
 def _kept(selector: int, timelines: Mapping[int, Timeline], plan: TeamPlan, now: int) -> Timeline:
     kept: Timeline = ()
-    for index in plan.readers[selector]:
+    readers = plan.readers[selector]
+    if len(readers) == 1 and len(plan.conditions[readers[0]].selectors) == 1:
+        (kept,) = plan.conditions[readers[0]].condition.keep((timelines[selector],), now)
+        return kept
+    for index in readers:
         bound = plan.conditions[index]
         parts = bound.condition.keep(_read(bound, timelines), now)
         for handle, part in zip(bound.selectors, parts, strict=True):
@@ -228,10 +234,11 @@ def _kept(selector: int, timelines: Mapping[int, Timeline], plan: TeamPlan, now:
     return kept
 
 
-def _due(conditions: Sequence[BoundCondition], timelines: Mapping[int, Timeline], now: int) -> int | None:
+def _due(conditions: Sequence[int], plan: TeamPlan, timelines: Mapping[int, Timeline], now: int) -> int | None:
     """The earliest instant at which a verdict, or what is worth keeping, can differ with no new event."""
     soonest: int | None = None
-    for bound in conditions:
+    for index in conditions:
+        bound = plan.conditions[index]
         lines = _read(bound, timelines)
         due = bound.condition.next_change(lines, now)
         if due is None:

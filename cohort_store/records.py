@@ -51,7 +51,7 @@ _decoder = msgspec.msgpack.Decoder(tuple[list[int], list[list[int]], list[tuple[
 
 def encode_record(record: Record) -> bytes:
     """The packed form."""
-    timelines = [_pack(selector, timeline) for selector, timeline in sorted(record.timelines.items())]
+    timelines = [_pack(selector, record.timelines[selector]) for selector in sorted(record.timelines)]
     registers = [(name, *register) for name, register in sorted(record.registers.items())]
     ahead = [number for each in record.ahead for number in each]
     return SCHEMA + _encoder.encode((sorted(record.memberships), timelines, registers, ahead))

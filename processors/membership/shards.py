@@ -122,6 +122,7 @@ class Draft:
     overflow: list[tuple[Subject, Ahead]] = field(default_factory=list)
     switched: dict[Subject, bool] = field(default_factory=dict)
     earliest_ms: int | None = None
+    wire_instant: str = ""
 
     def fold(self, subject: Subject, before: Record, deltas: Sequence[Delta]) -> None:
         """Fold deltas into a record."""
@@ -202,6 +203,12 @@ class Draft:
             return None
         return new if subject in switched else old
 
+    def _wire_instant(self) -> str:
+        """PostHog's form of the draft's instant: `2026-01-12 12:00:00.000000`, UTC."""
+        if not self.wire_instant:
+            self.wire_instant = format_instant(self.at_ms).replace("T", " ").replace("Z", "000")
+        return self.wire_instant
+
     def tell(self, subject: Subject, cohort: CohortPlan, entered: bool, cause: Cause) -> None:
         """Add one change."""
         self.sequence += 1
@@ -212,7 +219,7 @@ class Draft:
                     team_id=subject.team,
                     cohort_id=cohort.cohort_id,
                     status=ENTERED if entered else LEFT,
-                    last_updated=_wire_instant(self.at_ms),
+                    last_updated=self._wire_instant(),
                     cohort=cohort.key,
                     version=cohort.number,
                     cause=cause,
@@ -354,8 +361,3 @@ def _earlier(left: int | None, right: int | None) -> int | None:
     if left is None or right is None:
         return right if left is None else left
     return min(left, right)
-
-
-def _wire_instant(instant_ms: int) -> str:
-    """PostHog's form of an instant: `2026-01-12 12:00:00.000000`, UTC."""
-    return format_instant(instant_ms).replace("T", " ").replace("Z", "000")
