@@ -114,6 +114,11 @@ ARCHIVE_ROWS = Total("muster_archive_rows_total", "Rows written to ClickHouse, r
 ARCHIVE_SKIPPED = Total(
     "muster_archive_skipped_total", "Messages that are no sound events; the router buries those of wanted events."
 )
+ARCHIVE_REFUSED = Total(
+    "muster_archive_refused_total",
+    "Rows that ClickHouse refused for what is in them; they are dead letters.",
+    alert="rises: see the letters' details, and whether the table `events` is as Muster made it",
+)
 ARCHIVE_RETRIES = Total(
     "muster_archive_retries_total",
     "Attempts to read or write that failed.",

@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 from cohort_store.clocks import clock_from
 from cohort_store.errors import Crash
 from cohort_store.settings import Settings
-from processors.archive.worker import Archive
+from processors.archive.worker import Archive, ArchiveParts
 from processors.clickhouse.events import EventsTable
 from processors.codecs.codec import codecs_of
+from processors.kafka import clients
+from processors.kafka.dead_letters import KafkaDeadLetters
 from processors.kafka.event_source import KafkaEventSource
 from processors.kafka.topics import ensure_topics, muster_topics
 from processors.metrics import serve_metrics
@@ -33,7 +35,11 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         table = EventsTable(settings.clickhouse)
         stack.push_async_callback(table.close)
+        producer = clients.producer(settings.kafka)
+        await producer.start()
+        stack.push_async_callback(producer.stop)
         source = KafkaEventSource(settings, clock, ROLE)
         stack.push_async_callback(source.stop)
         await source.start()
-        await Archive(source, table, codecs_of(settings), clock).run()
+        letters = KafkaDeadLetters(producer)
+        await Archive(ArchiveParts(source, table, letters, codecs_of(settings), clock)).run()

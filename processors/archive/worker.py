@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Protocol
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import BadEvent, Retry
 from processors import metrics
+from processors.archive.halving import EventRows, Refused, Taken, insert_sound
 from processors.archive.rows import row_of
 from processors.codecs.codec import EventCodec
+from processors.kafka.dead_letters import DeadLetter, DeadLetters
 from processors.router.ports import EventSource, Message, Polled, arrival_ms_of
 from processors.router.progress import Source
 
@@ -22,23 +23,17 @@ BLOCK_BYTES_MAX = 32 * 1024 * 1024
 BLOCK_AGE_S = 0.25
 """A block is written when it is full or this old: fewer, larger parts are kinder to ClickHouse."""
 RETRY_S = 0.5
+REASON = "refused_by_clickhouse"
+"""Of a dead letter whose event is sound, and is in the archive's table nevertheless not."""
 
 _log = logging.getLogger(__name__)
-
-
-class EventRows(Protocol):
-    """Where rows go."""
-
-    async def insert(self, rows: Sequence[bytes]) -> None:
-        """Write rows, each a JSON object. Raises Retry where not all are known to be written; again is harmless."""
-        ...
 
 
 @dataclass(slots=True)
 class Block:
     """Rows that are not written yet, and where the group may go on once they are."""
 
-    rows: list[bytes] = field(default_factory=list)
+    rows: list[Taken] = field(default_factory=list)
     bytes: int = 0
     offsets: dict[Source, int] = field(default_factory=dict)
     began_s: float = 0.0
@@ -51,14 +46,22 @@ class Block:
         return full or elapsed_s - self.began_s >= BLOCK_AGE_S
 
 
+@dataclass(frozen=True, slots=True)
+class ArchiveParts:
+    """What an archive is put together from."""
+
+    source: EventSource
+    table: EventRows
+    dead_letters: DeadLetters
+    codecs: Mapping[str, EventCodec]
+    clock: Clock
+
+
 class Archive:
     """One member of the archive's group."""
 
-    def __init__(self, source: EventSource, table: EventRows, codecs: Mapping[str, EventCodec], clock: Clock) -> None:
-        self._source = source
-        self._table = table
-        self._codecs = codecs
-        self._clock = clock
+    def __init__(self, parts: ArchiveParts) -> None:
+        self._parts = parts
         self._block = Block()
 
     async def run(self) -> None:
@@ -74,38 +77,51 @@ class Archive:
     async def step(self) -> None:
         """Write the block if it is due, else collect more. Raises Retry and loses nothing by it."""
         if not self._block.is_due(monotonic()):
-            self._collect(await self._source.poll())
+            self._collect(await self._parts.source.poll())
         if self._block.is_due(monotonic()):
             await self.flush()
 
     async def flush(self) -> None:
-        """Write the block, and then let the group go on behind it."""
+        """Write the block, bury what ClickHouse refuses, and then let the group go on behind it."""
         block = self._block
-        await self._table.insert(block.rows)
+        refused = await insert_sound(self._parts.table, block.rows)
+        if refused:
+            await self._bury(refused)
         self._block = Block()
-        metrics.ARCHIVE_ROWS.add(len(block.rows))
+        metrics.ARCHIVE_ROWS.add(len(block.rows) - len(refused))
+        metrics.ARCHIVE_REFUSED.add(len(refused))
         try:
-            await self._source.commit(block.offsets)
+            await self._parts.source.commit(block.offsets)
         except Retry as error:
             _log.info("archive: offsets were not committed, and these rows may be written again: %s", error)
+
+    async def _bury(self, refused: list[Refused]) -> None:
+        _log.warning("archive: %d rows go to the dead letters, the first of them: %s", len(refused), refused[0].detail)
+        now = self._parts.clock.now_ms()
+        await self._parts.dead_letters.send(
+            [
+                DeadLetter(source.topic, source.partition, message.offset, REASON, detail, message.value or b"", now)
+                for (_, source, message), detail in refused
+            ]
+        )
 
     def _collect(self, polled: Polled) -> None:
         block = self._block
         if polled.messages and not block.offsets:
             block.began_s = monotonic()
         for source, messages in polled.messages.items():
-            codec = self._codecs[source.topic]
+            codec = self._parts.codecs[source.topic]
             for message in messages:
                 self._take(source, message, codec)
             block.offsets[source] = messages[-1].offset + 1
 
     def _take(self, source: Source, message: Message, codec: EventCodec) -> None:
-        arrival_ms = arrival_ms_of(message, self._clock.now_ms())
+        arrival_ms = arrival_ms_of(message, self._parts.clock.now_ms())
         try:
             event = codec.decode(message.value or b"", arrival_ms)
         except BadEvent:
             metrics.ARCHIVE_SKIPPED.add(1)
             return
         row = row_of(event, source, message, arrival_ms)
-        self._block.rows.append(row)
+        self._block.rows.append(Taken(row, source, message))
         self._block.bytes += len(row)

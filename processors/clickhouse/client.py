@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from cohort_store.errors import Crash, Retry
+from cohort_store.errors import Crash, Reject, Retry
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
@@ -17,8 +17,41 @@ ANSWER_TIMEOUT_S = 60
 DATABASE_DEFAULT = "default"
 
 
+CONTENT_CODES = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        25,  # CANNOT_PARSE_ESCAPE_SEQUENCE
+        26,  # CANNOT_PARSE_QUOTED_STRING
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        131,  # TOO_LARGE_STRING_SIZE
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        376,  # CANNOT_PARSE_UUID
+        407,  # DECIMAL_OVERFLOW
+        441,  # CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING
+        467,  # CANNOT_PARSE_BOOL
+        469,  # VIOLATED_CONSTRAINT
+        675,  # CANNOT_PARSE_IPV4
+        676,  # CANNOT_PARSE_IPV6
+        691,  # UNKNOWN_ELEMENT_OF_ENUM
+    }
+)
+"""ClickHouse's error codes by which an INSERT is refused for what is in its rows, so that again cannot help."""
+
+
 class BadAddress(Crash):
     """The setting `clickhouse` is no URL of an HTTP interface."""
+
+
+class RefusedRows(Reject):
+    """ClickHouse refused an INSERT for what is in some of its rows. The message is ClickHouse's own."""
 
 
 async def connect(url: str) -> AsyncClient:
@@ -60,6 +93,19 @@ def translated() -> Iterator[None]:
         yield
     except (ClickHouseError, ClientError, OSError, TimeoutError) as error:
         raise Retry(f"ClickHouse did not do it ({type(error).__name__}: {str(error)[:300]})") from error
+
+
+@contextmanager
+def content_refused() -> Iterator[None]:
+    """Turns a refusal by a CONTENT_CODES code into RefusedRows; stands inside `translated`."""
+    from clickhouse_connect.driver.exceptions import Error
+
+    try:
+        yield
+    except Error as error:
+        if error.code in CONTENT_CODES:
+            raise RefusedRows(str(error)[:300]) from error
+        raise
 
 
 def _shown(url: str) -> str:

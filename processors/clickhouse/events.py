@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cohort_store.errors import Retry
-from processors.clickhouse.client import connect, translated
+from processors.clickhouse.client import connect, content_refused, translated
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
@@ -41,6 +41,20 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
 ) ENGINE = ReplacingMergeTree
 ORDER BY (team_id, event, timestamp, uuid, _topic, _partition, _offset)
 """
+COLUMNS = (
+    "team_id",
+    "event",
+    "uuid",
+    "distinct_id",
+    "person_id",
+    "timestamp",
+    "properties",
+    "_topic",
+    "_partition",
+    "_offset",
+    "_timestamp",
+)
+CHECK_SQL = f"SELECT {', '.join(COLUMNS)} FROM {TABLE} LIMIT 0"  # noqa: S608 - made of the names above
 
 
 class EventsTable:
@@ -51,12 +65,15 @@ class EventsTable:
         self._client: AsyncClient | None = None
 
     async def insert(self, rows: Sequence[bytes]) -> None:
-        """Write rows, each a JSON object; again is harmless. Raises Retry where not all are known to be written."""
+        """Write rows, each a JSON object; again is harmless.
+
+        Raises RefusedRows where some are refused for what is in them, Retry where not all are known to be written.
+        """
         if not rows:
             return
         client = await self._connected()
         try:
-            with translated():
+            with translated(), content_refused():
                 await client.raw_insert(TABLE, insert_block=b"\n".join(rows), fmt="JSONEachRow")
         except Retry:
             # The next attempt connects anew, and makes sure of the table, should it be gone.
@@ -76,5 +93,7 @@ class EventsTable:
             client = await connect(self._url)
             with translated():
                 await client.command(CREATE_SQL)
+                # Of a table that is there already and lacks a column, every row would be refused for its content.
+                await client.query(CHECK_SQL)
             self._client = client
         return self._client

@@ -6,9 +6,11 @@ can reach the next, and several run at the same time.
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import msgspec
@@ -17,6 +19,9 @@ from processors.embedded.clickhouse_request import InsertHead, Options, Query, q
 
 UNKNOWN_EXCEPTION = 1002
 _CODE = re.compile(r"Code: (\d+)\.")
+_SETTINGS = re.compile(r"\s+SETTINGS\s+\w+\s*=", re.IGNORECASE)
+SPOOL = "inserts"
+"""Beside the engine's folder: rows on their way into a table."""
 _PLAIN = "TabSeparated"
 
 
@@ -46,6 +51,9 @@ class Engine:
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
+        self._spool = folder.with_name(SPOOL)
+        shutil.rmtree(self._spool, ignore_errors=True)
+        self._spool.mkdir(parents=True)
         # The engine lives while any connection does: this one carries it from request to request.
         self._root = _connect(self._folder)
         version, zone = _ask(self._root, "SELECT version(), timezone()").decode().strip().split("\t")
@@ -97,13 +105,13 @@ class Engine:
             connection.close()
 
     def insert(self, head: InsertHead, options: Options) -> "Insert":
-        """Begin an INSERT; EngineError if the table is none."""
+        """Begin an INSERT; whether there is such a table shows when it is finished."""
         connection = self._prepared(options)
         try:
             for name, value in options.parameters.items():
                 connection.query(f"SET param_{name} = {quoted(value)}", _PLAIN)
-            return Insert(connection, connection.send_insert(head.sql, head.format))
-        except RuntimeError as error:
+            return Insert(connection, head, self._spool)
+        except (RuntimeError, OSError) as error:
             connection.close()
             raise EngineError(str(error)) from None
 
@@ -122,39 +130,49 @@ class Engine:
 
 
 class Insert:
-    """Rows on their way into a table: ``append`` any number of times, then ``finish`` or ``cancel``."""
+    """Rows on their way into a table: ``append`` any number of times, then ``finish`` or ``cancel``.
 
-    def __init__(self, connection: Any, inserter: Any) -> None:
+    Why a file, not chDB's own inserter: that one takes rows for written once it could read them, and says nothing
+    where a constraint, a materialized view or the disk then refuses them (chDB 4.4).
+    """
+
+    def __init__(self, connection: Any, head: InsertHead, spool: Path) -> None:
         self._connection = connection
-        self._inserter = inserter
+        self._head = head
+        self._rows = NamedTemporaryFile(dir=spool)  # noqa: SIM115 - closed by finish or cancel
 
     def append(self, rows: bytes) -> None:
-        if not rows:
-            return
         try:
-            self._inserter.append(rows)
-        except RuntimeError as error:
-            raise EngineError(str(error)) from None
+            self._rows.write(rows)
+        except OSError as error:
+            raise EngineError(f"rows cannot be kept: {error}") from None
 
     def finish(self) -> Answer:
         """Make the rows part of the table; EngineError if they are not rows of it."""
         try:
-            result = self._inserter.finish()
+            self._rows.flush()
+            result = self._connection.query(self._sql(), _PLAIN)
             return Answer(
                 body=b"",
-                written_rows=result.rows_written,
-                written_bytes=result.bytes_written,
-                elapsed_s=result.elapsed,
+                written_rows=result.rows_written(),
+                written_bytes=result.bytes_written(),
+                elapsed_s=result.elapsed(),
             )
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise EngineError(str(error)) from None
         finally:
-            self._connection.close()
+            self.cancel()
 
     def cancel(self) -> None:
         """Drop what was appended. Harmless after ``finish``."""
-        self._inserter.close()
+        self._rows.close()
         self._connection.close()
+
+    def _sql(self) -> str:
+        settings = _SETTINGS.search(self._head.sql)
+        end = settings.start() if settings else len(self._head.sql)
+        into, rest = self._head.sql[:end], self._head.sql[end:]
+        return f"{into} FROM INFILE {quoted(self._rows.name)} COMPRESSION 'none'{rest} FORMAT {self._head.format}"
 
 
 def _connect(folder: str) -> Any:

@@ -11,10 +11,11 @@ import pytest
 from cohort_store.clocks import SteppedClock
 from cohort_store.errors import Retry
 from processors.archive import worker
-from processors.archive.worker import Archive
+from processors.archive.worker import Archive, ArchiveParts
 from processors.clickhouse.events import EVENT_KEY, EventsTable
 from processors.codecs.event import Limits
 from processors.codecs.plain import PlainCodec
+from processors.kafka.dead_letters import RememberedDeadLetters
 from processors.router.memory import MemoryLog, MemorySource
 from processors.router.progress import Source
 from tests.services.fixtures import ClickHouse
@@ -46,11 +47,12 @@ def event(**changes: Any) -> bytes:
     return json.dumps({"event": "buy", "distinct_id": "d", "timestamp": NOW_MS, "uuid": UUID} | changes).encode()
 
 
-def archive(log: MemoryLog, table: Rows | EventsTable) -> Archive:
+def archive(log: MemoryLog, table: Rows | EventsTable, letters: RememberedDeadLetters | None = None) -> Archive:
     clock = SteppedClock(NOW_MS)
     source = MemorySource(log, clock)
     source.move([FIRST])
-    return Archive(source, table, {FIRST.topic: PlainCodec(Limits())}, clock)
+    codecs = {FIRST.topic: PlainCodec(Limits())}
+    return Archive(ArchiveParts(source, table, letters or RememberedDeadLetters(), codecs, clock))
 
 
 @pytest.fixture(autouse=True)

@@ -101,6 +101,32 @@ def test_rows_that_do_not_fit_leave_the_table_as_it_was(client: Any) -> None:
     assert client.command("SELECT count() FROM events") == 0
 
 
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        ("ALTER TABLE events ADD CONSTRAINT known CHECK id != 2", 469),
+        ("CREATE MATERIALIZED VIEW refusing ENGINE = Memory AS SELECT throwIf(id = 2) AS id FROM events", 395),
+    ],
+)
+def test_rows_that_are_refused_behind_the_parsing_are_an_error_and_not_lost_in_silence(
+    client: Any, refusal: str, code: int
+) -> None:
+    client.command(refusal)
+    with pytest.raises(DatabaseError) as refused:
+        client.insert("events", [[1, "a"], [2, "b"]], column_names=["id", "name"])
+    assert refused.value.code == code
+    assert client.insert("events", [[3, "c"]], column_names=["id", "name"]).written_rows
+    assert client.command("SELECT count() FROM events WHERE id = 3") == 1
+
+
+def test_an_insert_may_bear_settings_of_its_own_and_have_no_rows(clickhouse: ClickHouse, client: Any) -> None:
+    head = b"INSERT INTO events (id, name) SETTINGS input_format_skip_unknown_fields = 1 FORMAT JSONEachRow\n"
+    path = f"/?database={clickhouse.database}"
+    assert _http(clickhouse, path, head + b'{"id": 1, "name": "a", "more": 2}')[0] == 200
+    assert _http(clickhouse, path, head)[0] == 200
+    assert client.query("SELECT * FROM events").result_rows == [(1, "a")]
+
+
 def test_a_million_rows_are_streamed_in_blocks(client: Any) -> None:
     with client.query_row_block_stream(f"SELECT number, toString(number) FROM numbers({MILLION})") as stream:
         sizes = [len(block) for block in stream]
