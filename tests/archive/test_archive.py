@@ -11,6 +11,7 @@ import pytest
 from cohort_store.clocks import SteppedClock
 from cohort_store.errors import Retry
 from processors.archive import worker
+from processors.archive.halving import EventRows
 from processors.archive.worker import Archive, ArchiveParts
 from processors.clickhouse.events import EVENT_KEY, EventsTable
 from processors.codecs.event import Limits
@@ -47,7 +48,7 @@ def event(**changes: Any) -> bytes:
     return json.dumps({"event": "buy", "distinct_id": "d", "timestamp": NOW_MS, "uuid": UUID} | changes).encode()
 
 
-def archive(log: MemoryLog, table: Rows | EventsTable, letters: RememberedDeadLetters | None = None) -> Archive:
+def archive(log: MemoryLog, table: EventRows, letters: RememberedDeadLetters | None = None) -> Archive:
     clock = SteppedClock(NOW_MS)
     source = MemorySource(log, clock)
     source.move([FIRST])
