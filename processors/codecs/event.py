@@ -28,7 +28,7 @@ BYTES_A_CHARACTER_MAX = 4
 UUID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_OID, "muster.event")
 """Of the uuids that are given to events which came without one."""
 
-_is_uuid = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}").fullmatch
+is_uuid = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}").fullmatch
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -110,7 +110,7 @@ def sound_event(fields: Fields, arrival_ms: int, limits: Limits) -> Event:
         raise _bad_time(time_ms, arrival_ms, limits)
     if event_uuid is None:
         event_uuid = derived_uuid(fields)
-    elif _is_uuid(event_uuid) is None:
+    elif is_uuid(event_uuid) is None:
         raise BadEvent(Reason.BAD_UUID, f"uuid is {event_uuid[:60]!r}; write a UUID, or leave it out")
     else:
         event_uuid = event_uuid.lower()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cohort_store.errors import BadEvent
 from processors.codecs.event import Event
-from processors.offline.event_rows import EventRow, checked, event_of, is_of
+from processors.offline.event_rows import EventRow, event_of, is_of, look_at
 from processors.offline.identities import Identities
 from processors.offline.lines import LineReader, Refuse
 from processors.offline.persons import KnownPersons, read_persons
@@ -48,36 +48,37 @@ class Log:
         `routes` None: all of them. Whose event it is, `person_of` says when the last one has been read.
         """
         reader = LineReader(EVENTS, EventRow, self._refuse)
+        team, of = self._files.team, None if routes is None else routes.of
         for path in self._files.events:
             for numbers, rows in reader.read(path):
                 for number, row in zip(numbers, rows, strict=True):
                     try:
-                        wanted = routes is None or bool(routes.of(row.event))
-                        event = self._seen(row, wanted=wanted)
+                        if not is_of(row, team):
+                            continue
+                        if of is not None and not of(row.event):
+                            self._known(*look_at(row))
+                            continue
+                        event = event_of(row, team)
                     except BadEvent as error:
                         self._refuse(path, BadLine(number, error.detail))
                         continue
-                    if wanted and event is not None:
+                    if self._known(event.person_id, event.distinct_id, event.time_ms):
                         yield event
 
     def person_of(self, event: Event) -> str:
         """Whose event it is. Only right once all have been read."""
         return event.person_id or self.identities.person_of(event.distinct_id or "")
 
-    def _seen(self, row: EventRow, *, wanted: bool) -> Event | None:
-        """The event, if it is this team's and counts by now; its person is known from here on, whenever it is dated."""
-        team = self._files.team
-        if not is_of(row, team):
-            return None
-        event = event_of(row, team) if wanted else checked(row, team)
-        person, distinct_id, time_ms = event.person_id, event.distinct_id, event.time_ms
+    def _known(self, person: str | None, distinct_id: str | None, time_ms: int) -> bool:
+        """Take in whom an event names, whenever it is dated; whether it counts by now."""
+        identities = self.identities
         if person is not None:
-            self.identities.persons.add(person)
+            identities.persons.add(person)
         elif distinct_id is not None:
-            self.identities.distinct_ids.add(distinct_id)
+            identities.distinct_ids.add(distinct_id)
         if time_ms > self._now:
             self.later += 1
-            return None
+            return False
         if person is not None and distinct_id is not None:
-            self.identities.pair(distinct_id, person, time_ms)
-        return event
+            identities.pair(distinct_id, person, time_ms)
+        return True
