@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +12,7 @@ from cohort_store.clocks import clock_from
 from cohort_store.durations import UNITS_MS, format_duration, format_instant
 from cohort_store.errors import Retry
 from cohort_store.settings import Settings
+from cohort_store.wording import readable
 from processors.cli.invocation import Failed, Json, invocation, run_async
 
 if TYPE_CHECKING:
@@ -212,24 +212,6 @@ def _record(raw: bytes, of_team: TeamRegistry) -> dict[str, Any]:
         for handle, line in plain["timelines"].items()
     ]
     return {"bytes": len(raw), "timelines": timelines, "registers": plain["registers"]}
-
-
-def readable(canonical: str) -> str:
-    """A selector's canonical text in words: `home where plan exact pro, or promo_page`."""
-    alternatives, value = msgspec.json.decode(canonical)
-    said = []
-    for event, tests in alternatives:
-        name = "any event" if event is None else event
-        wanted = " and ".join(" ".join(map(_word, test)) for test in tests)
-        said.append(f"{name} where {wanted}" if wanted else name)
-    return ", or ".join(said) + (f" by {value}" if value is not None else "")
-
-
-def _word(part: object) -> str:
-    """A property, an operator, or what is compared with: a number, or one of several texts."""
-    if isinstance(part, list):
-        return "|".join(part)
-    return f"{part:g}" if isinstance(part, float) else str(part)
 
 
 def _show_person(console: Console, found: dict[str, Any]) -> None:

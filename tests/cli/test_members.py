@@ -5,7 +5,7 @@ import pytest
 from cohort_store.definitions import leaves_of, parse_cohort
 from cohort_store.properties import PropertyTest
 from cohort_store.selectors import Alternative, Selector
-from processors.cli.members import readable
+from cohort_store.wording import readable
 
 
 @pytest.mark.parametrize(
