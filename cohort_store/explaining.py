@@ -28,6 +28,9 @@ STEPS_MAX = 1_000
 """So many instants are tried for the next change; beyond them it is told as of the last one tried."""
 
 
+_SPANS = ("recent", "within", "since", "until")
+
+
 class Deciding(msgspec.Struct, frozen=True, omit_defaults=True):
     """The events of one selector that decide a condition."""
 
@@ -37,8 +40,8 @@ class Deciding(msgspec.Struct, frozen=True, omit_defaults=True):
     """The latest of those that decide, at most TIMES_MAX, in order; none: that there is none decides."""
     more: int = 0
     """How many earlier ones decide as well."""
-    latest: str | None = None
-    """Where none decides: the latest one known at all by the instant."""
+    other: str | None = None
+    """The latest one known by the instant that decides nothing: it has left the window, or others are enough."""
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -135,7 +138,7 @@ class _Explanation:
             kind=definition.kind,
             holds=leaf.holds(self._now),
             cohort=name,
-            condition=definition.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            condition=_as_written(definition),
             decided_by=_deciding(leaf, self._now),
             changes_at=_instant(_next_change([leaf], leaf.holds, self._now)),
         )
@@ -149,6 +152,13 @@ class _Explanation:
             referred = self._team.cohort(source["cohort"])
             source = referred.source.get("when") if referred else None
         return name, source
+
+
+def _as_written(definition: ConditionDefinition) -> dict[str, Any]:
+    """What was defined, without defaults; when, last."""
+    plain = definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    spans = {key: plain.pop(key) for key in _SPANS if key in plain}
+    return {**plain, **spans}
 
 
 def _joined(node: All | AnyOf | Not, parts: Sequence[Holds]) -> tuple[str, Holds]:
@@ -176,9 +186,9 @@ def _deciding(leaf: _Leaf, now: int) -> list[Deciding]:
 
 
 def _named(selector: str, deciding: Timeline, known: Timeline) -> Deciding:
-    latest = format_instant(known[-1][0]) if known and not deciding else None
+    others = set(known).difference(deciding)
     times = [format_instant(entry[0]) for entry in deciding[-TIMES_MAX:]]
-    return Deciding(readable(selector), times, len(deciding) - len(times), latest)
+    return Deciding(readable(selector), times, len(deciding) - len(times), _instant(max(others)[0] if others else None))
 
 
 def _next_change(leaves: Sequence[_Leaf], holds: Holds, now: int) -> int | None:

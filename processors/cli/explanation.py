@@ -31,10 +31,10 @@ def tree_lines(reason: Reason, depth: int = 1) -> Iterator[str]:
 
 
 def _decided(deciding: Deciding) -> str:
+    other = f"; the latest other one {deciding.other}" if deciding.other else ""
     if not deciding.times:
-        latest = f"; the latest was at {deciding.latest}" if deciding.latest else ""
-        return f"no {deciding.events} that matters{latest}"
+        return f"none decides of {deciding.events}{other}"
     count = len(deciding.times) + deciding.more
     shown = ", ".join(deciding.times[-TIMES_SHOWN_MAX:])
     before = "..., " if count > TIMES_SHOWN_MAX else ""
-    return f"{count} x {deciding.events}: {before}{shown}"
+    return f"{count} x {deciding.events}: {before}{shown}{other}"

@@ -11,7 +11,7 @@ from cohort_store.definition_files import COHORT, Definitions, Name, place_of
 from cohort_store.definitions import CohortDefinition
 from cohort_store.errors import BadDefinition, Reject
 from cohort_store.plans import TeamPlan, compile_plan
-from cohort_store.registry import Registry
+from cohort_store.registry import Registry, TeamRegistry
 from processors.definition_reading import read_definition_files
 from processors.router.routes import TeamRoutes, compile_routes
 
@@ -29,6 +29,7 @@ class Asked:
     team: int
     cohorts: Mapping[str, CohortDefinition]
     """By key."""
+    registry: TeamRegistry
     plan: TeamPlan
     routes: TeamRoutes
 
@@ -58,4 +59,4 @@ def compile_asked(definitions: Definitions, team: int) -> Asked:
         raise BadDefinition(place_of(definitions, Name(COHORT, team, error.path)), error.problem) from None
     plan = compile_plan(registry)
     routes = compile_routes(plan).teams.get(team) or TeamRoutes({}, ())
-    return Asked(team, cohorts, plan.team(team), routes)
+    return Asked(team, cohorts, registry.team(team), plan.team(team), routes)

@@ -1,4 +1,4 @@
-"""A log: files of events and of persons, read once by each engine that asks it.
+"""A log: events and persons, mostly from files, read once by each engine that asks it.
 
 Nothing is held but what an engine keeps. A line that cannot be used is told to `refuse`, with file, number and
 reason, and left out; so is nothing else.
@@ -9,61 +9,81 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cohort_store.errors import BadEvent
 from processors.codecs.event import Event
 from processors.offline.event_rows import EventRow, event_of, is_of, look_at
 from processors.offline.identities import Identities
-from processors.offline.lines import LineReader, Refuse
-from processors.offline.persons import KnownPersons, read_persons
+from processors.offline.lines import LineReader, Refuse, Rows
+from processors.offline.persons import PERSONS, KnownPersons, PersonRow, read_persons
 from processors.router.routes import TeamRoutes
 from processors.row_files import EVENTS, BadLine
 
 
+class LogSource(Protocol):
+    """Where rows come from, each with the file that it is told by, and which team's are meant."""
+
+    @property
+    def team(self) -> int:
+        """A row that names no team is this one's."""
+        ...
+
+    def event_rows(self, refuse: Refuse) -> Iterator[tuple[Path, Rows[EventRow]]]: ...
+
+    def person_rows(self, refuse: Refuse) -> Iterator[tuple[Path, Rows[PersonRow]]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LogFiles:
-    """Where the lines are, and which team's are meant. A line that names no team is that team's."""
+    """A LogSource. Raises Unreadable where a file is damaged."""
 
     events: tuple[Path, ...]
     persons: tuple[Path, ...]
     team: int
 
+    def event_rows(self, refuse: Refuse) -> Iterator[tuple[Path, Rows[EventRow]]]:
+        reader = LineReader(EVENTS, EventRow, refuse)
+        return ((path, rows) for path in self.events for rows in reader.read(path))
+
+    def person_rows(self, refuse: Refuse) -> Iterator[tuple[Path, Rows[PersonRow]]]:
+        reader = LineReader(PERSONS, PersonRow, refuse)
+        return ((path, rows) for path in self.persons for rows in reader.read(path))
+
 
 class Log:
-    """One question's reading of the files: at `now`, told apart by `routes` into wanted events and others."""
+    """One question's reading of a source, at `now`."""
 
-    def __init__(self, files: LogFiles, now: int, refuse: Refuse) -> None:
-        self._files = files
+    def __init__(self, source: LogSource, now: int, refuse: Refuse) -> None:
+        self._source = source
         self._now = now
         self._refuse = refuse
         self.identities = Identities()
         """Whole once the events have been read to their end."""
-        self.persons: KnownPersons = read_persons(files.persons, files.team, self.identities, refuse)
+        self.persons: KnownPersons = read_persons(source.person_rows(refuse), source.team, self.identities, refuse)
         self.later = 0
         """Events that are dated after now, and so do not count yet."""
 
     def events(self, routes: TeamRoutes | None) -> Iterator[Event]:
-        """The sound events up to now in the files' order, duplicates and all, as far as a route asks for them.
+        """The sound events up to now in the source's order, duplicates and all, as far as a route asks for them.
 
         `routes` None: all of them. Whose event it is, `person_of` says when the last one has been read.
         """
-        reader = LineReader(EVENTS, EventRow, self._refuse)
-        team, of = self._files.team, None if routes is None else routes.of
-        for path in self._files.events:
-            for numbers, rows in reader.read(path):
-                for number, row in zip(numbers, rows, strict=True):
-                    try:
-                        if not is_of(row, team):
-                            continue
-                        if of is not None and not of(row.event):
-                            self._known(*look_at(row))
-                            continue
-                        event = event_of(row, team)
-                    except BadEvent as error:
-                        self._refuse(path, BadLine(number, error.detail))
+        team, of = self._source.team, None if routes is None else routes.of
+        for path, (numbers, rows) in self._source.event_rows(self._refuse):
+            for number, row in zip(numbers, rows, strict=True):
+                try:
+                    if not is_of(row, team):
                         continue
-                    if self._known(event.person_id, event.distinct_id, event.time_ms):
-                        yield event
+                    if of is not None and not of(row.event):
+                        self._known(*look_at(row))
+                        continue
+                    event = event_of(row, team)
+                except BadEvent as error:
+                    self._refuse(path, BadLine(number, error.detail))
+                    continue
+                if self._known(event.person_id, event.distinct_id, event.time_ms):
+                    yield event
 
     def person_of(self, event: Event) -> str:
         """Whose event it is. Only right once all have been read."""

@@ -7,7 +7,7 @@ one distinct id, the last counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from cohort_store.durations import format_instant
 from cohort_store.subjects import ID_BYTES_MAX
 from processors.codecs.event import TEAM_MAX
 from processors.offline.identities import Identities
-from processors.offline.lines import LineReader, Refuse
+from processors.offline.lines import Refuse, Rows
 from processors.row_files import BadLine, Table
 
 KnownPersons = Mapping[str, Mapping[str, Any]]
@@ -43,18 +43,18 @@ class PersonRow(msgspec.Struct):
     team_id: int | None = None
 
 
-def read_persons(files: Sequence[Path], team: int, identities: Identities, refuse: Refuse) -> KnownPersons:
-    """The present properties of each person in the files; who they are, and their distinct ids, to `identities`."""
+def read_persons(
+    source: Iterable[tuple[Path, Rows[PersonRow]]], team: int, identities: Identities, refuse: Refuse
+) -> KnownPersons:
+    """The present properties of each person; who they are, and their distinct ids, to `identities`."""
     known: dict[str, dict[str, Any]] = {}
-    reader = LineReader(PERSONS, PersonRow, refuse)
-    for path in files:
-        for numbers, rows in reader.read(path):
-            for number, row in zip(numbers, rows, strict=True):
-                trouble = _trouble(row)
-                if trouble:
-                    refuse(path, BadLine(number, trouble))
-                elif row.team_id in (None, team):
-                    known.setdefault(_add(row, identities), {}).update(_properties(row))
+    for path, (numbers, rows) in source:
+        for number, row in zip(numbers, rows, strict=True):
+            trouble = _trouble(row)
+            if trouble:
+                refuse(path, BadLine(number, trouble))
+            elif row.team_id in (None, team):
+                known.setdefault(_add(row, identities), {}).update(_properties(row))
     return known
 
 

@@ -85,17 +85,17 @@ def test_the_events_that_decide_a_count_are_the_latest_n() -> None:
     assert deciding.times == [iso(START + 10 * 60_000), iso(START + 20 * 60_000)]
 
 
-def test_where_nothing_decides_the_latest_event_is_named_all_the_same() -> None:
+def test_where_nothing_decides_the_latest_event_that_does_not_is_named() -> None:
     found = why([{"key": "c", "when": count(1)}], bought(0, 10), START + 70 * 60_000)
     assert not found.member
     (deciding,) = found.reason.decided_by
-    assert (deciding.times, deciding.latest) == ([], iso(START + 10 * 60_000))
+    assert (deciding.times, deciding.other) == ([], iso(START + 10 * 60_000))
 
 
 def test_an_event_dated_later_is_none_of_those_that_decide_and_is_waited_for() -> None:
     found = why([{"key": "c", "when": count(1)}], bought(10), START)
     (deciding,) = found.reason.decided_by
-    assert (found.member, deciding.times, deciding.latest) == (False, [], None)
+    assert (found.member, deciding.times, deciding.other) == (False, [], None)
     assert found.changes_at == iso(START + 10 * 60_000)
 
 
