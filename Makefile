@@ -53,9 +53,11 @@ format: $(STAMP) ## put the code in its format
 bench: $(STAMP) ## speed figures, each beside a floor measured in the same run
 	@$(BIN)/python -m benchmarks
 
-schema: $(STAMP) ## write the JSON Schema of definitions files anew
+schema: $(STAMP) ## write the JSON Schemas of definitions files and of cases anew
 	@$(BIN)/python -m cohort_store.definition_schema > schema/definitions.new
 	@mv schema/definitions.new schema/definitions.schema.json
+	@$(BIN)/python -m processors.offline.case_schema > schema/cases.new
+	@mv schema/cases.new schema/cases.schema.json
 
 docs: $(STAMP) ## write docs/cli.md from the commands' own help
 	@$(BIN)/python -m processors.cli.reference > docs/cli.md

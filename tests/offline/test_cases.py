@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import fromstring
 
 import pytest
 import yaml
 
 from processors.demo.log import SHOP
+from processors.offline.case_schema import schema_text
 from tests.offline.commands import Ran, command
 
+SCHEMA = Path(__file__).parents[2] / "schema"
 COHORTS = """
 cohorts:
   - {key: buyers, when: {kind: performed, event: purchase, within: 7d}}
@@ -40,11 +42,14 @@ def tested(folder: Path, text: str, *more: str | Path) -> Ran:
 def test_the_shops_cases_pass_and_have_every_kind_of_condition() -> None:
     ran = command("test", SHOP / "cohorts.test.yaml")
     assert ran.status == 0, ran.out
-    expected = {
-        key for case in yaml.safe_load((SHOP / "cohorts.test.yaml").read_text())["cases"] for key in case["expect"]
-    }
+    cases = yaml.safe_load((SHOP / "cohorts.test.yaml").read_text())["cases"]
+    expected = {key for case in cases for key in case["expect"]}
     defined = yaml.safe_load((SHOP / "cohorts.yaml").read_text())["cohorts"]
     assert _kinds([c for c in defined if c["key"] in expected]) == _kinds(defined)
+
+
+def test_the_published_schema_of_cases_is_the_one_that_the_code_means() -> None:
+    assert (SCHEMA / "cases.schema.json").read_text() == schema_text(), "run: make schema"
 
 
 def _kinds(plain: object) -> set[str]:
@@ -106,15 +111,11 @@ def test_the_answer_in_json_has_the_whole_explanation(folder: Path) -> None:
 
 
 def test_results_are_written_for_a_ci_server(folder: Path) -> None:
-    good, bad = CASE.format(at="-1d", buyers="[ann]"), CASE.format(at="-1d", buyers="[]").replace("one", "two\\x01")
-    ran = tested(
-        folder,
-        HEAD + good + bad.replace("name: two\\x01 purchase is enough", 'name: "two <\\x01>"'),
-        "--junit",
-        folder / "r.xml",
-    )
+    good, bad = CASE.format(at="-1d", buyers="[ann]"), CASE.format(at="-1d", buyers="[]")
+    bad = bad.replace("name: one purchase is enough", 'name: "two <\\x01>"')
+    ran = tested(folder, HEAD + good + bad, "--junit", folder / "r.xml")
     assert ran.status == 1
-    suites = ElementTree.fromstring((folder / "r.xml").read_bytes())
+    suites = fromstring((folder / "r.xml").read_bytes())
     assert (suites.get("tests"), suites.get("failures")) == ("2", "1")
     first, second = suites.findall("testsuite/testcase")
     assert (first.get("name"), first.find("failure")) == ("one purchase is enough", None)
