@@ -6,7 +6,8 @@ MusterError
 │   └── BadEvent      an event that cannot be accepted, with a machine-readable reason
 ├── Retry             a transport failed; the same call may succeed later
 └── Crash             an invariant broke; the process must not go on with what it holds
-    └── BadRecord     stored bytes that no version of Muster wrote
+    ├── BadRecord     stored bytes that no version of Muster wrote
+    └── WrongShards   the installation has another number of shards than the process is configured with
 """
 
 from __future__ import annotations
@@ -48,3 +49,7 @@ class Crash(MusterError):
 
 class BadRecord(Crash):
     """Bytes in the store that are not a record of any schema this version knows."""
+
+
+class WrongShards(Crash):
+    """The installation has another number of shards than MUSTER_SHARDS says."""

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from cohort_store.errors import WrongShards
+
 
 class VersionState(StrEnum):
     """Where a cohort's version is in its life."""
@@ -94,6 +96,8 @@ class Registry(msgspec.Struct, frozen=True, omit_defaults=True):
     teams: Mapping[int, TeamRegistry] = {}
     sources: Mapping[str, tuple[int, ...]] = {}
     """Source topic → the partitions whose progress marks a shard's now waits for."""
+    shards: int = 0
+    """How many shards the installation has, fixed when it was made; 0 in a registry that does not say it yet."""
     applied: str = ""
     """Id of the last apply that control compiled, or refused, up to this version."""
     refused: str = ""
@@ -111,6 +115,18 @@ class Registry(msgspec.Struct, frozen=True, omit_defaults=True):
     def partitions(self) -> Iterable[tuple[str, int]]:
         """Every (source topic, partition)."""
         return ((topic, partition) for topic, numbers in self.sources.items() for partition in numbers)
+
+
+def check_shards(registry: Registry, configured: int) -> None:
+    """Raise WrongShards where the installation has another number of shards than MUSTER_SHARDS says.
+
+    With another number every subject would be looked for, or written, where she is not.
+    """
+    if registry.shards not in (0, configured):
+        raise WrongShards(
+            f"MUSTER_SHARDS is {configured}, and this installation was made with {registry.shards} shards, which never "
+            f"changes: set MUSTER_SHARDS={registry.shards}, or move to a new installation"
+        )
 
 
 def encode_registry(registry: Registry) -> bytes:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from cohort_store.errors import MusterError
+from cohort_store.errors import MusterError, WrongShards
 from cohort_store.ports import RegistryMirror
-from cohort_store.registry import decode_registry
+from cohort_store.registry import check_shards, decode_registry
 from evaluator.catalog import Catalog, compile_catalog
 
 POLL_S = 5.0
@@ -28,13 +28,16 @@ logger = logging.getLogger(__name__)
 class RegistryFollower:
     """Holds the newest catalog seen. It never goes back to an older one, nor forgets it when the mirror is away."""
 
-    def __init__(self, mirror: RegistryMirror, report: Report) -> None:
+    def __init__(self, mirror: RegistryMirror, report: Report, shards: int) -> None:
+        self._shards = shards
         self._mirror = mirror
         self._report = report
         self._raw: bytes | None = None
         self.catalog = Catalog(0)
         self.loaded = False
         """Whether the mirror was read once; an empty mirror is an empty catalog."""
+        self.refused = ""
+        """Why nothing can be answered with the registry that the mirror shows; empty where it can."""
 
     async def follow(self) -> None:
         """Run until cancelled."""
@@ -63,12 +66,21 @@ class RegistryFollower:
         if raw is not None and raw != self._raw:
             self._raw = raw
             try:
-                catalog = await asyncio.to_thread(_compile, raw)
+                catalog = await asyncio.to_thread(self._compile, raw)
+            except WrongShards as error:
+                logger.critical("nothing is answered: %s", error)
+                self.refused = str(error)
             except (MusterError, msgspec.MsgspecError):
                 logger.exception("a registry of %d bytes is unreadable, %d stays", len(raw), self.catalog.version)
             else:
+                self.refused = ""
                 self._replace(catalog)
         self.loaded = True
+
+    def _compile(self, raw: bytes) -> Catalog:
+        registry = decode_registry(raw)
+        check_shards(registry, self._shards)
+        return compile_catalog(registry)
 
     def _replace(self, catalog: Catalog) -> None:
         if catalog.version < self.catalog.version:
@@ -79,7 +91,3 @@ class RegistryFollower:
         for team in catalog.teams.values():
             for key, problem in team.refused.items():
                 logger.error("team %d: flag %s is left out: %s", team.team, key, problem)
-
-
-def _compile(raw: bytes) -> Catalog:
-    return compile_catalog(decode_registry(raw))

@@ -59,7 +59,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
     metrics = Metrics()
-    registry = RegistryFollower(mirror, metrics.catalog_replaced)
+    registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
     following = asyncio.create_task(registry.follow())
     reads = CoalescingReader(reader, metrics.read_called)
     metrics.reads_under_way.set_function(lambda: reads.under_way)

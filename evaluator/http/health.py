@@ -34,6 +34,8 @@ async def get_ready(service: Service, _request: Request) -> Response:
     problems = []
     if not service.registry.loaded:
         problems.append("the registry has not been read yet")
+    if service.registry.refused:
+        problems.append(service.registry.refused)
     try:
         async with asyncio.timeout(DEADLINE_S):
             await service.reader.positions([0])

@@ -96,6 +96,11 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, ProblemBody("unavailable", "store_unreachable", detail, None), (("retry-after", "1"),))
 
 
+def misconfigured(detail: str) -> Problem:
+    """This evaluator cannot answer anything before its settings are put right."""
+    return Problem(503, ProblemBody("unavailable", "misconfigured", detail, None))
+
+
 @lru_cache(maxsize=512)
 def _parse_query(query_string: str) -> Mapping[str, str]:
     return dict(parse_qsl(query_string, keep_blank_values=True))

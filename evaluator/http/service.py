@@ -12,7 +12,7 @@ from cohort_store.errors import MusterError
 from cohort_store.ports import MembershipReader
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S, CoalescingReader
-from evaluator.http.messages import Request, unauthorized, unavailable
+from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.metrics import Metrics
 from evaluator.registry import RegistryFollower
 
@@ -33,7 +33,9 @@ class Service:
     stale_after_ms: int
 
     def team_of(self, token: str, attr: str) -> int:
-        """The token's team; Problem 401 for a token that nobody was given."""
+        """The token's team; Problem 401 for a token that nobody was given, 503 where nothing can be answered at all."""
+        if self.registry.refused:
+            raise misconfigured(self.registry.refused)
         team = self.tokens.get(token)
         if team is None:
             raise unauthorized(attr, "invalid_api_key", "this token is not known; see the setting MUSTER_TOKENS")

@@ -187,6 +187,9 @@ def _defined(registry: Registry) -> Finding:
 
 def _shards(settings: Settings, registry: Registry, positions: Mapping[int, Position]) -> list[Finding]:
     total = settings.shards
+    if registry.shards not in (0, total):
+        detail = f"the installation has {registry.shards}, and {total} are configured"
+        return [Finding("shards", Verdict.WRONG, detail, f"set MUSTER_SHARDS to what it has: {registry.shards}")]
     if len(positions) < total:
         detail = f"{total - len(positions)} of {total} were never owned"
         return [Finding("shards", Verdict.WRONG, detail, "start an owner: muster membership")]

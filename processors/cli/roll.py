@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_mirror, connect_reader
-from cohort_store.registry import Cohort, CohortVersion, Registry, decode_registry
+from cohort_store.registry import Cohort, CohortVersion, Registry, check_shards, decode_registry
 from cohort_store.settings import Settings
 from cohort_store.subjects import Subject
 from processors.cli.invocation import Failed
@@ -44,13 +44,18 @@ class Roll:
 
 @asynccontextmanager
 async def opened_roll(settings: Settings) -> AsyncIterator[Roll]:
-    """Raises Retry where Redis cannot be reached, Failed where nothing was ever defined there."""
+    """Raises Retry where Redis cannot be reached, Failed where nothing was ever defined there.
+
+    Crash where the installation has another number of shards.
+    """
     mirror, reader = connect_mirror(settings), connect_reader(settings)
     try:
         raw = await mirror.fetch()
         if raw is None:
             raise Failed(f"nothing is defined at {settings.redis} yet: muster apply FILE...")
-        yield Roll(decode_registry(raw), reader)
+        registry = decode_registry(raw)
+        check_shards(registry, settings.shards)
+        yield Roll(registry, reader)
     finally:
         await mirror.aclose()
         await reader.aclose()

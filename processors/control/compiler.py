@@ -18,7 +18,7 @@ from cohort_store.definition_files import check_whole
 from cohort_store.errors import BadDefinition, Crash, Retry
 from cohort_store.flags import plain_flag
 from cohort_store.ports import RegistryMirror
-from cohort_store.registry import Registry, decode_registry, encode_registry
+from cohort_store.registry import Registry, check_shards, decode_registry, encode_registry
 from processors.control.registry_log import RegistryLog
 from processors.definition_changes import (
     Applied,
@@ -71,11 +71,14 @@ def _check_size(registry: Registry) -> None:
 class Compiler:
     """The one way by which this process changes the registry: the topic first, then the mirror."""
 
-    def __init__(self, definitions: TopicLog, registry: RegistryLog, mirror: RegistryMirror, clock: Clock) -> None:
+    def __init__(
+        self, definitions: TopicLog, registry: RegistryLog, mirror: RegistryMirror, clock: Clock, shards: int
+    ) -> None:
         self._definitions = definitions
         self._registry = registry
         self._mirror = mirror
         self._clock = clock
+        self._shards = shards
         self._log = DefinitionsLog()
         self._marks: dict[str, Applied] = {}
         self._turn = asyncio.Lock()
@@ -86,10 +89,14 @@ class Compiler:
         return self._registry.current
 
     async def begin(self) -> None:
-        """Read both topics, and fill a topic that is new and empty from what outlived it. Raises Retry."""
+        """Read both topics, and fill a topic that is new and empty from what outlived it. Raises Retry.
+
+        Crash where the installation has another number of shards than this process is configured with.
+        """
         async with self._turn:
             await self._registry.catch_up()
             await self._outlive(await self._mirror.fetch())
+            check_shards(self.registry, self._shards)
             await self._read_definitions()
             kept = registry_values(self.registry)
             if self._log.empty and kept:
@@ -171,6 +178,8 @@ class Compiler:
         return True
 
     async def _write(self, following: Registry) -> bool:
+        check_shards(following, self._shards)
+        following = msgspec.structs.replace(following, shards=self._shards)
         if not await self._registry.write(following):
             return False
         try:

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from cohort_store.clocks import clock_from
 from cohort_store.errors import Retry
 from cohort_store.redis.wiring import connect_mirror, connect_reader
-from cohort_store.registry import Registry, decode_registry
+from cohort_store.registry import Registry, check_shards, decode_registry
 from cohort_store.settings import Settings
 from processors.clickhouse.changes import ChangesTable
 from processors.control.app import Parts, build_app, folder_of, topics_of
@@ -57,7 +57,8 @@ async def serve(settings: Settings) -> None:
 async def status(settings: Settings) -> Status:
     """How everything stands, asked of Redis and Kafka themselves, whether control runs or not.
 
-    Raises Retry when Redis cannot be reached; without Kafka, `shards.lag` is None.
+    Raises Retry when Redis cannot be reached, Crash where the installation has another number of shards; without
+    Kafka, `shards.lag` is None.
     """
     async with AsyncExitStack() as stack:
         mirror, reader = connect_mirror(settings), connect_reader(settings)
@@ -69,6 +70,7 @@ async def status(settings: Settings) -> Status:
         except Retry:
             ends = None
         registry = decode_registry(copy) if copy else Registry()
+        check_shards(registry, settings.shards)
         now = clock_from(settings.clock).now_ms()
         return await status_of(registry, reader, shards=settings.shards, now=now, ends=ends)
 
@@ -84,7 +86,7 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
         stack.push_async_callback(history.close)
     clock = clock_from(settings.clock)
     return Parts(
-        compiler=Compiler(definitions, RegistryLog(registry), mirror, clock),
+        compiler=Compiler(definitions, RegistryLog(registry), mirror, clock, settings.shards),
         reader=reader,
         history=history,
         sources=lambda: partitions_of(settings.kafka, settings.sources),

@@ -18,13 +18,16 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from cohort_store.errors import Crash, Retry
 from cohort_store.plans import Plan, compile_plan
-from cohort_store.registry import Registry, decode_registry
+from cohort_store.registry import Registry, check_shards, decode_registry
 from processors.kafka import clients
 from processors.kafka.ends import end_offsets
 from processors.kafka.topics import REGISTRY as TOPIC
 
 KEY = b"registry"
 START_DEADLINE_S = 30.0
+CATCH_UP_DEADLINE_S = 30.0
+VERSION_DEADLINE_S = 10.0
+"""How long a version is waited for that a message was made with; its sender has read it, so it is in the topic."""
 IDLE_LOOK_MS = 1_000
 RETRY_S = 0.5
 
@@ -41,19 +44,24 @@ class Plans(Protocol):
         ...
 
     async def catch_up(self) -> Plan:
-        """The plan, once everything has been seen that was defined when this was called."""
+        """The plan, once everything has been seen that was defined when this was called. Raises Retry."""
         ...
 
     async def at_least(self, version: int) -> Plan:
-        """The plan, once its version is at least that one."""
+        """The plan, once its version is at least that one. Raises Retry where it does not come for long."""
         ...
 
 
 class RegistryFollower:
-    """Tails `muster.registry` from `start` to `stop`. A registry that cannot be read raises Crash from every method."""
+    """Tails `muster.registry` from `start` to `stop`.
 
-    def __init__(self, bootstrap: str) -> None:
+    A registry that cannot be read, or that is of another number of shards, raises Crash from every method.
+    """
+
+    def __init__(self, bootstrap: str, shards: int, version_deadline_s: float = VERSION_DEADLINE_S) -> None:
         self._bootstrap = bootstrap
+        self._shards = shards
+        self._version_deadline_s = version_deadline_s
         self._plan = compile_plan(Registry())
         self._position = 0
         self._consumer: AIOKafkaConsumer | None = None
@@ -94,26 +102,38 @@ class RegistryFollower:
         return self._plan
 
     async def catch_up(self) -> Plan:
-        """The plan, once the topic has been read to the end that it has now. Raises Retry for a broken connection."""
+        """The plan, once the topic has been read to the end that it has now.
+
+        Raises Retry for a broken connection, and where that takes longer than CATCH_UP_DEADLINE_S.
+        """
         if self._consumer is None:
             raise ValueError("the follower has not been started")
         try:
             end = (await end_offsets(self._bootstrap, [_PARTITION]))[_PARTITION]
         except (KafkaError, TimeoutError) as error:
             raise Retry(f"the end of {TOPIC} cannot be looked up: {error or 'no answer'}") from error
-        await self._until(lambda: self._position >= end)
+        if not await self._until(lambda: self._position >= end, CATCH_UP_DEADLINE_S):
+            raise Retry(
+                f"{TOPIC} was read to offset {self._position} of {end} in {CATCH_UP_DEADLINE_S:g} s, no further"
+            )
         return self.plan
 
     async def at_least(self, version: int) -> Plan:
-        """The plan, once its version is at least that one; waits as long as it takes."""
-        await self._until(lambda: self._plan.version >= version)
+        """The plan, once its version is at least that one. Raises Retry where it does not come in time."""
+        if not await self._until(lambda: self._plan.version >= version, self._version_deadline_s):
+            raise _missing(version, self._plan.version, self._version_deadline_s)
         return self.plan
 
-    async def _until(self, reached: Callable[[], bool]) -> None:
-        async with self._moved:
-            while not reached():
-                self._check()
-                await self._moved.wait()
+    async def _until(self, reached: Callable[[], bool], deadline_s: float) -> bool:
+        """Wait for it, at most so long; whether it is so."""
+        try:
+            async with asyncio.timeout(deadline_s), self._moved:
+                while not reached():
+                    self._check()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _check(self) -> None:
         if self._tail is not None and self._tail.done() and not self._tail.cancelled():
@@ -166,7 +186,15 @@ class RegistryFollower:
         except msgspec.MsgspecError as error:
             raise Crash(f"a message of {TOPIC} is no registry ({error}); was it written by a newer version?") from error
         if registry is not None:
+            check_shards(registry, self._shards)
             self._plan = compile_plan(registry)
+
+
+def _missing(version: int, newest: int, waited_s: float) -> Retry:
+    return Retry(
+        f"a message was made with registry version {version}, and {TOPIC} holds none newer than {newest} after "
+        f"{waited_s:g} s: if it lost its last versions, start muster control, which fills it from its mirror"
+    )
 
 
 class _Heading(msgspec.Struct):
@@ -191,7 +219,8 @@ def _newest(values: Sequence[bytes], above: int) -> bytes | None:
 class RememberedPlans:
     """The in-memory twin: a plan that is set by hand."""
 
-    def __init__(self, plan: Plan | None = None) -> None:
+    def __init__(self, plan: Plan | None = None, version_deadline_s: float = VERSION_DEADLINE_S) -> None:
+        self._version_deadline_s = version_deadline_s
         self._defined = self._seen = plan or compile_plan(Registry())
         self._moved = asyncio.Condition()
 
@@ -215,8 +244,11 @@ class RememberedPlans:
 
     async def at_least(self, version: int) -> Plan:
         """Waits until `catch_up` has seen that version."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._seen.version >= version)
+        try:
+            async with asyncio.timeout(self._version_deadline_s), self._moved:
+                await self._moved.wait_for(lambda: self._seen.version >= version)
+        except TimeoutError:
+            raise _missing(version, self._seen.version, self._version_deadline_s) from None
         return self._seen
 
     def _see(self) -> None:

@@ -35,7 +35,7 @@ async def serve(settings: Settings) -> None:
         store = connect_store(settings)
         stack.push_async_callback(store.aclose)
         await store.check()
-        plans = RegistryFollower(settings.kafka)
+        plans = RegistryFollower(settings.kafka, settings.shards)
         await plans.start()
         stack.push_async_callback(plans.stop)
         producer = clients.producer(settings.kafka)

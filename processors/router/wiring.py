@@ -34,7 +34,7 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         persons = connect_reader(settings)
         stack.push_async_callback(persons.aclose)
-        plans = RegistryFollower(settings.kafka)
+        plans = RegistryFollower(settings.kafka, settings.shards)
         await plans.start()
         stack.push_async_callback(plans.stop)
         producer = clients.producer(settings.kafka)

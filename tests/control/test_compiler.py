@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 
 import msgspec
+import pytest
 
 from cohort_store.clocks import SteppedClock
 from cohort_store.definition_files import read_definitions
 from cohort_store.definition_text import DefinitionText
+from cohort_store.errors import WrongShards
 from cohort_store.memory import MemoryMirror, RegistryCopy
-from cohort_store.registry import Registry, VersionState, decode_registry
+from cohort_store.registry import Registry, VersionState, decode_registry, encode_registry
 from processors.control.compiler import Compiler
 from processors.control.life import Retirement, dropping, taking_over
 from processors.control.registry_log import RegistryLog
@@ -30,13 +32,14 @@ class World:
     registry: RememberedTopic = field(default_factory=RememberedTopic)
     copy: RegistryCopy = field(default_factory=RegistryCopy)
 
-    async def process(self) -> Compiler:
+    async def process(self, shards: int = 8) -> Compiler:
         """A control process that has just begun."""
         compiler = Compiler(
             RememberedLog(self.definitions),
             RegistryLog(RememberedLog(self.registry)),
             MemoryMirror(self.copy),
             SteppedClock(1_000),
+            shards,
         )
         await compiler.begin()
         return compiler
@@ -279,3 +282,37 @@ async def test_a_void_message_at_the_end_is_covered_by_a_newer_version() -> None
     successor = await world.process()
     assert successor.registry.version == 2
     assert handles(successor.registry) == {"a": [2]}
+
+
+async def test_a_control_with_another_number_of_shards_than_the_installation_refuses_to_begin() -> None:
+    world = World()
+    await world.apply("one", cohorts(a="x"))
+    await (await world.process(shards=8)).compile()
+    assert world.mirrored.shards == 8
+    await world.process(shards=8)
+    for configured in (7, 9):
+        with pytest.raises(WrongShards, match=rf"MUSTER_SHARDS is {configured}, .* made with 8 .* MUSTER_SHARDS=8"):
+            await world.process(shards=configured)
+
+
+async def test_a_control_that_began_before_another_one_fixed_the_number_of_shards_writes_nothing() -> None:
+    world = World()
+    late = await world.process(shards=9)
+    await world.apply("one", cohorts(a="x"))
+    await (await world.process(shards=8)).compile()
+    await world.apply("two", cohorts(a="y"))
+    with pytest.raises(WrongShards):
+        await late.compile()
+    assert (world.mirrored.applied, world.mirrored.shards) == ("one", 8)
+
+
+async def test_a_registry_that_does_not_say_its_number_of_shards_says_it_from_its_next_version_on() -> None:
+    world = World()
+    await world.apply("one", cohorts(a="x"))
+    await (await world.process()).compile()
+    silent = msgspec.structs.replace(world.mirrored, shards=0, version=2)
+    await RememberedLog(world.registry).append([(b"registry", encode_registry(silent))])
+    successor = await world.process(shards=9)
+    await world.apply("two", cohorts(a="y"))
+    await successor.compile()
+    assert world.mirrored.shards == 9

@@ -11,7 +11,7 @@ from cohort_store.errors import Retry
 from cohort_store.memory import MemoryMirror
 from cohort_store.registry import Registry, encode_registry
 from evaluator.registry import RegistryFollower
-from tests.evaluator.building import flag, registry_of
+from tests.evaluator.building import SHARDS, flag, registry_of
 
 DEADLINE_S = 5.0
 
@@ -51,7 +51,7 @@ async def _publish(mirror: MemoryMirror, registry: Registry) -> None:
 
 @asynccontextmanager
 async def _following(mirror: MemoryMirror, versions: Versions | None = None) -> AsyncIterator[RegistryFollower]:
-    follower = RegistryFollower(mirror, versions or Versions())
+    follower = RegistryFollower(mirror, versions or Versions(), SHARDS)
     task = asyncio.create_task(follower.follow())
     try:
         yield follower
@@ -67,7 +67,7 @@ async def _until_version(follower: RegistryFollower, version: int) -> None:
 
 
 async def test_an_empty_mirror_is_an_empty_catalog_that_is_loaded() -> None:
-    follower = RegistryFollower(MemoryMirror(), Versions())
+    follower = RegistryFollower(MemoryMirror(), Versions(), SHARDS)
     assert not follower.loaded
     await follower.refresh()
     assert follower.loaded
@@ -87,7 +87,7 @@ async def test_a_published_registry_is_in_force_soon_after() -> None:
 
 async def test_a_request_keeps_the_catalog_that_it_began_with() -> None:
     mirror = MemoryMirror()
-    follower = RegistryFollower(mirror, Versions())
+    follower = RegistryFollower(mirror, Versions(), SHARDS)
     await _publish(mirror, _registry(1, "first"))
     await follower.refresh()
     held = follower.catalog
@@ -106,7 +106,7 @@ async def test_a_mirror_out_of_reach_is_tried_until_it_answers() -> None:
 
 async def test_a_copy_that_cannot_be_read_leaves_the_catalog_in_force(caplog: pytest.LogCaptureFixture) -> None:
     mirror = MemoryMirror()
-    follower = RegistryFollower(mirror, Versions())
+    follower = RegistryFollower(mirror, Versions(), SHARDS)
     await _publish(mirror, _registry(1, "first"))
     await follower.refresh()
     await mirror.publish(b'{"version": 2, "teams": 7}', 2)
@@ -119,8 +119,24 @@ async def test_an_older_registry_never_replaces_a_newer_one() -> None:
     newer, older = MemoryMirror(), MemoryMirror()
     await _publish(newer, _registry(5, "first"))
     await _publish(older, _registry(4))
-    follower = RegistryFollower(newer, Versions())
+    follower = RegistryFollower(newer, Versions(), SHARDS)
     await follower.refresh()
     follower._mirror = older
     await follower.refresh()
     assert follower.catalog.version == 5
+
+
+async def test_a_registry_of_another_number_of_shards_is_refused_until_one_of_this_number_comes() -> None:
+    mirror = MemoryMirror()
+    follower = RegistryFollower(mirror, Versions(), SHARDS)
+    await _publish(mirror, _registry(1, "f"))
+    await follower.refresh()
+    assert (follower.catalog.version, follower.refused) == (1, "")
+    await _publish(mirror, msgspec.structs.replace(_registry(2, "f"), shards=SHARDS + 1))
+    await follower.refresh()
+    assert follower.catalog.version == 1
+    assert f"MUSTER_SHARDS is {SHARDS}" in follower.refused
+    assert f"set MUSTER_SHARDS={SHARDS + 1}" in follower.refused
+    await _publish(mirror, msgspec.structs.replace(_registry(3, "f"), shards=SHARDS))
+    await follower.refresh()
+    assert (follower.catalog.version, follower.refused) == (3, "")

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
 from cohort_store.registry import Registry
 from processors.embedded.view import EmbeddedView
-from tests.evaluator.building import COHORTS, flag, registry_of
+from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of
 from tests.evaluator.conftest import FLAGS, fill, publish
 from tests.evaluator.serving import TOKEN, Evaluator, serving
 
@@ -126,3 +127,20 @@ def test_a_request_under_way_is_answered_when_the_evaluator_is_told_to_end(
         evaluator.until(lambda: asked.done() or evaluator.metric("muster_evaluator_reads_under_way") > 0)
         evaluator.process.stop()
         assert set(asked.result()["flags"]) == {each["key"] for each in FLAGS}
+
+
+def test_an_evaluator_with_another_number_of_shards_answers_nothing_and_says_what_to_set(
+    tmp_path: Path, view_url: str, registry: Registry
+) -> None:
+    asyncio.run(fill(view_url, msgspec.structs.replace(registry, shards=SHARDS * 2)))
+    with serving(tmp_path, view_url) as evaluator:
+        evaluator.until(lambda: str(SHARDS * 2) in evaluator.client.get("/ready").text)
+        assert evaluator.client.get("/ready").status_code == 503
+        asked = [
+            evaluator.client.post("/flags", params={"v": "2"}, json={"token": TOKEN, "distinct_id": "ada"}),
+            *(evaluator.client.get(path, params={"token": TOKEN}) for path in ("/persons/ada", "/cohorts")),
+        ]
+        for answer in asked:
+            assert (answer.status_code, answer.json()["code"]) == (503, "misconfigured")
+            assert f"set MUSTER_SHARDS={SHARDS * 2}" in answer.json()["detail"]
+        assert evaluator.client.get("/health").status_code == 200

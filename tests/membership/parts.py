@@ -20,6 +20,7 @@ from cohort_store.ports import Due, OutboxEntry, Outcome, Position, ShardCommit,
 from cohort_store.registry import Registry
 from cohort_store.subjects import Subject
 from processors.kafka.dead_letters import DeadLetter
+from processors.kafka.registry import VERSION_DEADLINE_S
 from processors.membership.relay import Displaced
 from processors.membership.resume import UNREADABLE_ID, Bounds
 from processors.membership.worker import Fetched
@@ -197,7 +198,12 @@ class Plans:
         return await self.worried.call("registry", look)
 
     async def at_least(self, version: int) -> Plan:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + VERSION_DEADLINE_S
         while self.plan.version < version:
+            if loop.time() > deadline:
+                raise Unreachable(f"version {version} is nowhere")
+            await asyncio.sleep(self.lag_s)
             await self.catch_up()
         return self.plan
 

@@ -122,11 +122,16 @@ class World:
         self._messages = 0
         self._looks: dict[int, int] = {}
 
-    def append(self, partition: int, deltas: Sequence[Delta], marks: Sequence[Mark]) -> None:
+    def append(
+        self, partition: int, deltas: Sequence[Delta], marks: Sequence[Mark], made_with: int | None = None
+    ) -> None:
+        """Append a message, made with the newest registry version or with `made_with`."""
         self._messages += 1
         message_id = self._messages.to_bytes(8, "big")
         groups = by_shard(deltas, self.shape.shards)
-        self.log.append(partition, DeltaMessage(message_id, self.log.registry.version, groups, tuple(marks)))
+        self.log.append(
+            partition, DeltaMessage(message_id, made_with or self.log.registry.version, groups, tuple(marks))
+        )
 
     def happen(self, person: str, name: str, time_ms: int | None = None, *, source: int = 0) -> None:
         """An event reaches a source now; `time_ms` is when it says that it happened."""

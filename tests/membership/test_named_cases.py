@@ -5,12 +5,14 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from cohort_store.changes import decode_change
 from cohort_store.compiling import activate, drop_retired
 from cohort_store.freshness import CohortView, member_of, view_of
 from cohort_store.subjects import Subject, shard_of
+from processors.kafka.registry import VERSION_DEADLINE_S
 from processors.membership.partition import DELTAS
 from tests.membership import virtual_time
 from tests.membership.hosts import Host, Script, Shape
@@ -367,3 +369,27 @@ async def _folded(world: World) -> None:
 async def _is_member(world: World, view: CohortView) -> bool | None:
     (membership,) = await world.store.memberships([Subject(1, 0, world.persons[0])])
     return member_of(view, membership)
+
+
+def test_a_version_that_is_in_no_registry_yet_holds_a_partition_up_and_keeps_nobody_from_taking_it_away() -> None:
+    async def story() -> None:
+        world = World(1, [IN_13_S], ONE)
+        host = await _owned(world)
+        world.happen(world.persons[0], "buy")
+        await world.settle()
+        end = len(world.log.deltas[0])
+        lost = msgspec.structs.replace(world.log.registry, version=world.log.registry.version + 1)
+        world.append(0, (), (), made_with=lost.version)
+        await asyncio.sleep(3 * VERSION_DEADLINE_S)
+        assert host.is_alive
+        assert (await world.store.positions([0]))[0].offsets[DELTAS].next == end, "it is not folded with an older plan"
+        async with asyncio.timeout(2 * VERSION_DEADLINE_S):
+            await host.revoke(0)
+        await world.give(0, host)
+        world.log.define(lost)
+        world.happen(world.persons[0], "buy")
+        await world.settle()
+        await world.check()
+        await world.stop()
+
+    _simulate(story())

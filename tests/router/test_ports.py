@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 
 from cohort_store.clocks import SystemClock
 from cohort_store.deltas import Delta, DeltaMessage, Mark, decode_message
-from cohort_store.errors import Crash
+from cohort_store.errors import Crash, Retry, WrongShards
 from cohort_store.registry import Registry, encode_registry
 from cohort_store.settings import Settings
 from cohort_store.subjects import Subject
@@ -29,6 +30,8 @@ from tests.router.building import registry
 
 DEADLINE_S = 30
 PARTITIONS = 2
+SHARDS = 8
+VERSION_DEADLINE_S = 3.0
 ON = pytest.mark.parametrize("on", ["memory", "broker"])
 
 
@@ -225,7 +228,7 @@ class Defined:
 @pytest.fixture
 async def defined(on: str, bootstrap: str) -> AsyncIterator[Defined]:
     if on == "memory":
-        remembered = RememberedPlans()
+        remembered = RememberedPlans(version_deadline_s=VERSION_DEADLINE_S)
 
         async def define(registry: Registry) -> None:
             remembered.define(registry, seen=False)
@@ -233,7 +236,7 @@ async def defined(on: str, bootstrap: str) -> AsyncIterator[Defined]:
         yield Defined(remembered, define)
         return
     await ensure_topics(bootstrap, muster_topics(PARTITIONS))
-    follower = RegistryFollower(bootstrap)
+    follower = RegistryFollower(bootstrap, SHARDS, VERSION_DEADLINE_S)
     await follower.start()
     async with clients.producer(bootstrap) as producer:
 
@@ -274,9 +277,36 @@ async def test_waiting_for_a_version_ends_when_it_is_defined(defined: Defined) -
     assert (await asyncio.wait_for(waiting, DEADLINE_S)).version == 1
 
 
+@ON
+async def test_a_version_that_never_comes_is_waited_for_no_longer_than_the_deadline(defined: Defined) -> None:
+    await defined.define(registry({"event": "buy"}))
+    await defined.plans.catch_up()
+    with pytest.raises(Retry, match=r"version 2, .* none newer than 1 .* muster control"):
+        await asyncio.wait_for(defined.plans.at_least(2), DEADLINE_S)
+    assert (await defined.plans.at_least(1)).version == 1
+
+
+@pytest.mark.parametrize("shards", [SHARDS - 1, SHARDS, SHARDS + 1])
+async def test_a_registry_of_another_number_of_shards_ends_everyone_who_asks_for_it(
+    fresh_broker: str, shards: int
+) -> None:
+    await ensure_topics(fresh_broker, muster_topics(PARTITIONS))
+    follower = RegistryFollower(fresh_broker, shards)
+    await follower.start()
+    async with clients.producer(fresh_broker) as producer:
+        written = msgspec.structs.replace(registry({"event": "buy"}), shards=SHARDS)
+        await producer.send_and_wait(REGISTRY, encode_registry(written), key=b"registry")
+    if shards == SHARDS:
+        assert (await asyncio.wait_for(follower.catch_up(), DEADLINE_S)).version == 1
+    else:
+        with pytest.raises(WrongShards, match=rf"MUSTER_SHARDS is {shards}, .* set MUSTER_SHARDS={SHARDS}"):
+            await asyncio.wait_for(follower.catch_up(), DEADLINE_S)
+    await follower.stop()
+
+
 async def test_a_registry_that_cannot_be_read_ends_everyone_who_asks_for_it(fresh_broker: str) -> None:
     await ensure_topics(fresh_broker, muster_topics(PARTITIONS))
-    follower = RegistryFollower(fresh_broker)
+    follower = RegistryFollower(fresh_broker, SHARDS)
     await follower.start()
     waiting = asyncio.create_task(follower.at_least(1))
     async with clients.producer(fresh_broker) as producer:
