@@ -45,13 +45,20 @@ class CohortsAnswer(msgspec.Struct, frozen=True):
 
 
 class MembersAnswer(msgspec.Struct, frozen=True):
-    """One page of a cohort's stored subjects, in no stated order."""
+    """One page of a cohort's stored subjects, in no stated order, and how good it is."""
 
     cohort: str
     id: int
     version: int
     complemented: bool
     """True: `members` are the exceptions, the subjects who are *not* in the cohort."""
+    status: Status
+    """The worst of any shard; UNAVAILABLE: subjects of some shard are missing from the list."""
+    shards_ready: int
+    """How many shards have folded the active version; the list is whole where all have."""
+    shards: int
+    now: str | None
+    """As of when: the instant of the slowest shard; null where none has one."""
     members: list[str]
     cursor: str | None
     """Pass it on as `?cursor=` for the next page; null at the end."""
@@ -79,11 +86,28 @@ async def get_members(service: Service, request: Request) -> Response:
     if not cohort.handle:
         detail = f"no version of cohort {cohort.key} is ready yet; GET /cohorts tells when one is"
         raise Problem(409, ProblemBody("conflict", "building", detail, "key"))
+    # Positions first: whoever is stored by a shard that is ready then is in the pages read afterwards.
+    positions = await within_deadline(service.reader.positions(range(service.shards)))
     try:
         page = await within_deadline(service.reader.members(cohort.handle, request.query.get("cursor") or None, limit))
     except ValueError as error:
         raise invalid("cursor", "invalid_cursor", f"cursor is not one that an earlier page gave: {error}") from None
-    return answer(MembersAnswer(cohort.key, cohort.id, cohort.number, cohort.complemented, list(page.ids), page.cursor))
+    standing = _row(service, cohort, positions.values(), None, service.clock.now_ms())
+    slowest_ms = min((position.now_ms for position in positions.values()), default=None)
+    return answer(
+        MembersAnswer(
+            cohort=cohort.key,
+            id=cohort.id,
+            version=cohort.number,
+            complemented=cohort.complemented,
+            status=standing.status,
+            shards_ready=standing.shards_ready,
+            shards=standing.shards,
+            now=None if slowest_ms is None else format_instant(slowest_ms),
+            members=list(page.ids),
+            cursor=page.cursor,
+        )
+    )
 
 
 def _row(

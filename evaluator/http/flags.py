@@ -24,7 +24,8 @@ from evaluator.http.service import Service
 class FlagsRequest(msgspec.Struct):
     """What an SDK sends. Fields that are not named here are ignored."""
 
-    distinct_id: str
+    distinct_id: str | int
+    """A number is the text of its digits, as PostHog takes it."""
     token: str | None = None
     api_key: str | None = None
     """Another name for `token`."""
@@ -65,12 +66,12 @@ _decoder = msgspec.json.Decoder(FlagsRequest)
 async def post_flags(service: Service, request: Request) -> Response:
     body = decode_body(request, _decoder)
     catalog = service.registry.catalog.team(service.team_of(*_token_of(body)))
-    _check_distinct_id(body.distinct_id)
+    distinct_id = _checked(str(body.distinct_id))
     flags = _selected(catalog, body.flag_keys_to_evaluate)
     read: Read | None = None
     if any(flag.cohorts for flag in flags):
-        read = await service.reads.read(catalog.team, body.distinct_id)
-    person = Person(body.distinct_id, body.person_properties or {}, read.membership if read else None)
+        read = await service.reads.read(catalog.team, distinct_id)
+    person = Person(distinct_id, body.person_properties or {}, read.membership if read else None)
     now = service.clock.now_ms()
     try:
         answers, unavailable = decide_all(flags, person, now)
@@ -124,8 +125,9 @@ def _token_of(body: FlagsRequest) -> tuple[str, str]:
     raise invalid("token", "required", "token is required: the project's API token")
 
 
-def _check_distinct_id(distinct_id: str) -> None:
+def _checked(distinct_id: str) -> str:
     if not distinct_id:
         raise invalid("distinct_id", "required", "distinct_id is empty; send the id of the person who asks")
     if len(distinct_id) > ID_BYTES_MAX or len(distinct_id.encode()) > ID_BYTES_MAX:
         raise invalid("distinct_id", "too_long", f"distinct_id is longer than {ID_BYTES_MAX} bytes; send a shorter id")
+    return distinct_id

@@ -10,6 +10,7 @@ import pytest
 
 from cohort_store.registry import Registry
 from evaluator.http.bodies import BODY_BYTES_MAX
+from tests.evaluator.building import SHARDS
 from tests.evaluator.conftest import FLAGS, PEOPLE
 from tests.evaluator.serving import TOKEN, Evaluator
 
@@ -48,6 +49,13 @@ def test_membership_properties_and_the_hash_decide_over_http(evaluator: Evaluato
     assert values == {"for-buyers": True, "not-sleeping": True, "for-pros": True, "off": False}
     assert _values(evaluator.flags("nobody"))["for-buyers"] is False
     assert _values(evaluator.flags("nobody"))["not-sleeping"] is False
+
+
+def test_a_distinct_id_that_is_a_number_is_the_text_of_its_digits(evaluator: Evaluator) -> None:
+    numbered, written = (
+        evaluator.client.post("/flags", json={"token": TOKEN, "distinct_id": i}).json() for i in (7, "7")
+    )
+    assert numbered["flags"] == written["flags"]
 
 
 def test_a_distinct_id_answers_for_its_person_but_is_hashed_itself(evaluator: Evaluator) -> None:
@@ -97,7 +105,8 @@ def test_a_chunked_body_is_read_and_limited_too(evaluator: Evaluator) -> None:
         (b"{", 400, "malformed_json", None),
         (b'{"distinct_id": "ada"}', 400, "required", "token"),
         (b'{"token": "phc_test"}', 400, "required", "distinct_id"),
-        (b'{"token": "phc_test", "distinct_id": 7}', 400, "invalid_input", "distinct_id"),
+        (b'{"token": "phc_test", "distinct_id": [7]}', 400, "invalid_input", "distinct_id"),
+        (b'{"token": "phc_test", "distinct_id": %b}' % (b"7" * 401), 400, "too_long", "distinct_id"),
         (b'{"token": "phc_test", "distinct_id": ""}', 400, "required", "distinct_id"),
         (b'{"token": "phc_test", "distinct_id": "%b"}' % (b"x" * 401), 400, "too_long", "distinct_id"),
         (
@@ -170,6 +179,8 @@ def test_members_come_in_pages_and_nobody_twice(evaluator: Evaluator) -> None:
 
 def test_of_a_complemented_cohort_the_exceptions_are_listed(evaluator: Evaluator) -> None:
     page = evaluator.get("/cohorts/2/members")
+    assert (page["status"], page["shards_ready"], page["shards"]) == ("OK", SHARDS, SHARDS)
+    assert page["now"] == "2026-02-12T13:00:00.000Z"
     assert (page["cohort"], page["complemented"], sorted(page["members"])) == ("sleepers", True, ["ada", "grace"])
 
 

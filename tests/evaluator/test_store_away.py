@@ -89,6 +89,8 @@ def test_a_shard_that_has_not_folded_the_cohorts_version_is_unavailable(
         assert answer["errorsWhileComputingFlags"] is True
         assert "has folded registry version 0" in answer["flags"]["for-buyers"]["reason"]["description"]
         assert answer["muster"]["cohorts"]["buyers"]["status"] == "UNAVAILABLE"
+        page = evaluator.get("/cohorts/buyers/members")
+        assert (page["status"], page["shards_ready"], page["shards"]) == ("UNAVAILABLE", 0, SHARDS)
 
 
 def test_a_new_registry_is_in_force_without_a_restart(tmp_path: Path, view_url: str, registry: Registry) -> None:
