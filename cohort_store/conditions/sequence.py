@@ -67,6 +67,10 @@ class Sequence:
     def warm_up_ms(self) -> int | None:
         return self.interval.window_ms
 
+    @property
+    def since_ms(self) -> int | None:
+        return self.interval.first_ms
+
     def holds(self, timelines: Timelines, now: int) -> bool:
         return self._completed(timelines, now) is not None
 

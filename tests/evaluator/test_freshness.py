@@ -123,6 +123,13 @@ def test_a_view_takes_everything_from_the_active_version() -> None:
 WEEK: Plain = {"kind": "performed", "event": "a", "within": "7d"}
 SINCE_12: Plain = {"kind": "performed", "event": "a", "since": "2026-01-12"}
 SINCE_13: Plain = {"kind": "count", "event": "a", "n": 1, "since": "2026-01-13", "until": "2026-02-01"}
+PAIR: Plain = {
+    "kind": "sequence",
+    "first": {"event": "a"},
+    "then": {"event": "b"},
+    "then_within": "2d",
+    "since": "2026-01-12",
+}
 EVER: Plain = {"kind": "first_time", "event": "a", "since": "2026-01-12"}
 MIDNIGHT_MS = parse_instant_ms("2026-01-12")
 
@@ -133,6 +140,7 @@ MIDNIGHT_MS = parse_instant_ms("2026-01-12")
         (WEEK, WarmUp(7 * DAY_MS)),
         (SINCE_12, WarmUp(since_ms=MIDNIGHT_MS)),
         ({"not": {"any": [SINCE_13, SINCE_12, WEEK]}}, WarmUp(7 * DAY_MS, MIDNIGHT_MS)),
+        (PAIR, WarmUp(since_ms=MIDNIGHT_MS)),
         ({"all": [SINCE_13]}, WarmUp(since_ms=MIDNIGHT_MS + DAY_MS)),
         ({"all": [EVER, WEEK]}, WarmUp(7 * DAY_MS, None, always=True)),
     ],
