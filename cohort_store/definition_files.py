@@ -1,7 +1,8 @@
 """Definitions files: `{team?, cohorts: [...], flags: [...]}` in YAML or JSON, several of them as one whole.
 
-Flags may also come as PostHog's API gives them, `{"results": [...]}`. Everything is validated before anything is
-returned, so that a bad definition refuses the whole; errors name file, line, path, value, limit and remedy.
+Cohorts and flags may also come as PostHog's API gives them; such files are told by their shape (`posthog.files`).
+Everything is validated before anything is returned, so that a bad definition refuses the whole; errors name file, line,
+path, value, limit and remedy.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from cohort_store.definition_text import DefinitionText, LocatedValue, read_text
 from cohort_store.definitions import COHORTS_MAX, CohortDefinition, parse_cohort
 from cohort_store.errors import BadDefinition
 from cohort_store.flags import FlagDefinition, parse_flag
+from cohort_store.posthog.cohorts import Team
+from cohort_store.posthog.files import is_posthog, surroundings, translate
 
 FILES_MAX = 1_000
 FLAGS_MAX = 10_000
 TEAM_MAX = 2**31 - 1
 
 _KEYS = ("team", "cohorts", "flags")
-_PAGE_KEYS = ("count", "next", "previous", "results")
 
 
 class Name(NamedTuple):
@@ -56,6 +58,8 @@ class Definitions:
     teams: frozenset[int] = frozenset()
     """Every team that a file names or defines something for."""
     places: Mapping[Name, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What PostHog's files hold that is not carried over, or means something slightly different, with its place."""
 
 
 def read_definitions(sources: Sequence[DefinitionText]) -> Definitions:
@@ -66,9 +70,16 @@ def read_definitions(sources: Sequence[DefinitionText]) -> Definitions:
     if len(sources) > FILES_MAX:
         raise BadDefinition("", f"{len(sources)} files; at most {FILES_MAX} at once: join some")
     gathered = _Gathered()
-    for source in sources:
-        gathered.add_file(read_text(source))
-    return Definitions(gathered.cohorts, gathered.flags, frozenset(gathered.teams), gathered.places)
+    files = [read_text(source) for source in sources]
+    around = surroundings((file.name, file.value) for file in files if is_posthog(file.value))
+    for file in files:
+        if is_posthog(file.value):
+            gathered.add_posthog_file(file, around)
+        else:
+            gathered.add_file(file)
+    return Definitions(
+        gathered.cohorts, gathered.flags, frozenset(gathered.teams), gathered.places, tuple(gathered.warnings)
+    )
 
 
 def check_whole(definitions: Definitions, ids: Mapping[Name, int]) -> None:
@@ -115,6 +126,18 @@ class _Gathered:
         self.flags: dict[Name, FlagDefinition] = {}
         self.teams: set[int] = set()
         self.places: dict[Name, str] = {}
+        self.warnings: list[str] = []
+
+    def add_posthog_file(self, file: LocatedValue, around: Team) -> None:
+        try:
+            made = translate(file.value, around)
+        except BadDefinition as error:
+            _refuse(file, error.path, error.problem)
+        self.warnings += [f"{file.where(note.path)}: {note.text}" for note in made.notes]
+        for path, raw in made.cohorts:
+            self._add_cohort(file, path, raw, None)
+        for path, raw in made.flags:
+            self._add_flag(file, path, raw, None)
 
     def add_file(self, file: LocatedValue) -> None:
         value = file.value
@@ -122,18 +145,14 @@ class _Gathered:
             value = {}
         if not isinstance(value, Mapping):
             _refuse(file, "", f"a {_word(value)} at the top; write a mapping with `cohorts:`, `flags:` or both")
-        is_page = "results" in value
-        _check_keys(file, value, _PAGE_KEYS if is_page else _KEYS)
-        if is_page and value.get("next") is not None:
-            _refuse(file, "next", "this is one page of several; ask for all with a larger `limit`, and give that")
+        _check_keys(file, value, _KEYS)
         team = value.get("team")
         if "team" in value:
             self.teams.add(_team(file, "team", team))
         for index, raw in enumerate(_list(file, value, "cohorts", COHORTS_MAX)):
             self._add_cohort(file, f"cohorts[{index}]", raw, team)
-        under = "results" if is_page else "flags"
-        for index, raw in enumerate(_list(file, value, under, FLAGS_MAX)):
-            self._add_flag(file, f"{under}[{index}]", raw, team)
+        for index, raw in enumerate(_list(file, value, "flags", FLAGS_MAX)):
+            self._add_flag(file, f"flags[{index}]", raw, team)
 
     def _add_cohort(self, file: LocatedValue, path: str, raw: Any, team: int | None) -> None:
         if isinstance(raw, Mapping) and team is not None:
