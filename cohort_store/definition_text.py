@@ -73,6 +73,13 @@ def read_text(source: DefinitionText) -> LocatedValue:
     return _read_json(name, text) if name.lower().endswith(".json") else _read_yaml(name, text)
 
 
+def is_text_unquoted(text: str) -> bool:
+    """Whether a text without quotes is read as this text, and as nothing else."""
+    if text in _NULLS or text in _BOOLEANS:
+        return False
+    return not (_INTEGER.fullmatch(text) or _FLOAT.fullmatch(text))
+
+
 def _read_yaml(name: str, text: str) -> LocatedValue:
     walk = _Walk(name)
     try:

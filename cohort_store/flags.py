@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from cohort_store.errors import BadDefinition
-from cohort_store.posthog.dates import relative_date
+from cohort_store.posthog.properties import posthog_value
 from cohort_store.properties import PropertyTest
 from cohort_store.schema import Model
 
@@ -107,10 +107,7 @@ class FlagFilter(Model):
                 f"operator {operator} asks a cohort; give the filter the type cohort, or use exact / is_not"
             )
         value = None if operator in _VALUELESS else self.value
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if operator.startswith("is_date_"):
-            value = relative_date(value) or value
+        value = posthog_value(operator, value)
         try:
             return PropertyTest(property=self.key, op=operator, value=value)
         except ValidationError as error:

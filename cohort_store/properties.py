@@ -41,7 +41,7 @@ VALUES_MAX = 1_000
 TEXT_MAX = 1_024
 INTEGER_MAX = 2**63 - 1
 
-_OPERATORS_SHOWN = (
+OPERATORS_SHOWN = (
     "exact, icontains, starts_with, ends_with, regex, between, gt, gte, lt, lte, is_set, "
     "is_not or a not_ form, is_date_before (after, exact), or semver_eq (neq, gt, gte, lt, lte, tilde, caret, wildcard)"
 )
@@ -62,7 +62,7 @@ class PropertyTest(Model):
     @classmethod
     def _op_is_known(cls, op: str) -> str:
         if op not in OPERATORS:
-            raise ValueError(f"operator {op[:40]!r} is not known; use {_OPERATORS_SHOWN}")
+            raise ValueError(f"operator {op[:40]!r} is not known; use {OPERATORS_SHOWN}")
         return op
 
     @field_validator("value", mode="before")

@@ -68,6 +68,8 @@ class ApplyReport:
     changes: tuple[DefinitionChange, ...]
     registry_version: int | None
     notices: tuple[CohortNotice, ...]
+    warnings: tuple[str, ...] = ()
+    """What the files hold that is not carried over, or means something slightly different here."""
 
 
 async def apply(
@@ -106,10 +108,11 @@ async def apply_to(
     planned = plan_apply(in_force(log, known.current), wanted, prune=prune)
     check_whole(_joined(planned, wanted), cohort_ids(known.current))
     if dry_run:
-        return ApplyReport("", planned.changes, None, ())
+        return ApplyReport("", planned.changes, None, (), wanted.warnings)
     apply_id = await _write(definitions, log, planned)
     compiled = await _compiled(known, apply_id, deadline_s) if apply_id else known.current
-    return ApplyReport(apply_id, planned.changes, compiled.version, tuple(_notices(compiled, planned.changes)))
+    notices = tuple(_notices(compiled, planned.changes))
+    return ApplyReport(apply_id, planned.changes, compiled.version, notices, wanted.warnings)
 
 
 def _joined(planned: PlannedApply, wanted: Definitions) -> Definitions:

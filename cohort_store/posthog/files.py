@@ -112,7 +112,7 @@ def _zone(place: Place) -> tzinfo:
     name = place.get("timezone")
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, TypeError):
+    except (KeyError, ValueError, OSError, TypeError):
         place.refuse("timezone", f"{shown(name)} is no time zone; write one like Europe/Berlin")
 
 

@@ -11,7 +11,7 @@ from cohort_store.errors import BadDefinition
 from cohort_store.operators import OPERATORS
 from cohort_store.posthog.dates import relative_date
 from cohort_store.posthog.places import Place
-from cohort_store.properties import PropertyTest
+from cohort_store.properties import OPERATORS_SHOWN, PropertyTest
 
 BOOKS = ("label", "cohort_name", "bytecode", "bytecode_error", "conditionHash", "group_key_names", "sourceFilter")
 """Keys of a leaf that PostHog keeps for itself; nothing is said of them."""
@@ -35,7 +35,9 @@ def property_test(place: Place) -> dict[str, Any]:
     key = place.get("key")
     if not isinstance(key, str) or not key:
         place.refuse("key", f"{str(key)[:40]!r} is no property's name; write one")
-    op = place.one_of("operator", (*OPERATORS, *_SPELLINGS), default="exact")
+    op = place.get("operator") or "exact"
+    if op not in OPERATORS and op not in _SPELLINGS:
+        place.refuse("operator", f"{str(op)[:40]!r} is not known here; use {OPERATORS_SHOWN}")
     op = _SPELLINGS.get(op, op)
     plain = {"property": key, "op": op}
     if op not in _VALUELESS:
@@ -67,6 +69,8 @@ def _whole_version(text: str) -> str:
     version = text.strip().removeprefix("v")
     mark = next((index for index, each in enumerate(version) if each in "-+"), len(version))
     parts = version[:mark].split(".")
+    if not all(part.isdigit() for part in parts):
+        return text
     return ".".join([*parts, *["0"] * (_VERSION_PARTS - len(parts))]) + version[mark:]
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _HELP = """Put the cohorts and flags that files define in force, all of them or none.
 
-Files are YAML or JSON; everything is validated first, and nothing is written where anything is refused. Definitions
-that no file holds stay as they are, but for --prune. It ends when control has compiled what was written.
+Files are YAML or JSON, in PostHog's form too (see `muster import posthog`). Everything is validated first, and nothing
+is written where anything is refused. Definitions that no file holds stay as they are, but for --prune. It ends when
+control has compiled what was written.
 
 \b
 Examples:
@@ -52,6 +53,8 @@ def apply(
 
     shared = invocation(context, as_json)
     report = run_async(definitions_log.apply(shared.settings(), files, prune=prune, dry_run=dry_run))
+    for warning in report.warnings:
+        shared.errors.print(f"warning: {warning}", soft_wrap=True, markup=False)
     shared.answer(_plain(report), lambda console: _show(console, report))
 
 
@@ -70,6 +73,7 @@ def _plain(report: ApplyReport) -> dict[str, Any]:
         "registry_version": report.registry_version,
         "changes": [{**change.name._asdict(), "action": change.action.value} for change in report.changes],
         "notices": [asdict(notice) for notice in report.notices],
+        "warnings": list(report.warnings),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -24,8 +25,16 @@ def render() -> str:
     if not isinstance(group, TyperGroup):
         raise TypeError("the application has only one command")
     parts = [_HEAD, _section("muster", group, None)]
-    parts += (_section(f"muster {name}", command, name) for name, command in group.commands.items())
+    parts += _sections(group, "")
     return "\n".join(parts)
+
+
+def _sections(group: TyperGroup, before: str) -> Iterator[str]:
+    """Every command of a group, and behind a group its own."""
+    for name, command in group.commands.items():
+        yield _section(f"muster {before}{name}", command, f"{before}{name}")
+        if isinstance(command, TyperGroup):
+            yield from _sections(command, f"{before}{name} ")
 
 
 def _section(title: str, command: Any, name: str | None) -> str:
