@@ -36,7 +36,7 @@ def property_test(place: Place) -> dict[str, Any]:
     if not isinstance(key, str) or not key:
         place.refuse("key", f"{str(key)[:40]!r} is no property's name; write one")
     op = place.get("operator") or "exact"
-    if op not in OPERATORS and op not in _SPELLINGS:
+    if not isinstance(op, str) or op not in (*OPERATORS, *_SPELLINGS):
         place.refuse("operator", f"{str(op)[:40]!r} is not known here; use {OPERATORS_SHOWN}")
     op = _SPELLINGS.get(op, op)
     plain = {"property": key, "op": op}
