@@ -144,3 +144,27 @@ def test_filters_that_posthog_passes_over_are_left_out_with_a_warning() -> None:
     assert any("values[0].event_filters: left out" in warning for warning in made.warnings)
     (cohort,) = made.cohorts.values()
     assert not getattr(cohort.when, "where")  # noqa: B009 - the tree is of any kind
+
+
+def sequence(**more: Any) -> dict[str, Any]:
+    following = {"seq_event": "pay", "seq_event_type": "events", "seq_time_value": "2", "seq_time_interval": "day"}
+    return leaf("performed_event_sequence", **{**following, **more})
+
+
+def test_one_event_and_then_another_is_a_sequence_of_events_or_actions() -> None:
+    expected = {
+        "kind": "sequence", "first": {"event": "buy"}, "then": {"event": "pay"}, "then_within": "2d", "within": "30d",
+    }  # fmt: skip
+    assert when_of(sequence()) == expected
+    made = when_of(sequence(seq_event=6, seq_event_type="actions", explicit_datetime="2026-01-12"), actions=ACTIONS)
+    del expected["within"]
+    assert made == {**expected, "then": {"event": "call"}, "since": "2026-01-12T00:00:00.000Z"}
+
+
+def test_event_filters_of_a_sequence_are_left_out_with_a_warning_as_posthog_does() -> None:
+    made = read({"id": 7, "filters": {"properties": sequence(event_filters=[{"key": "p", "value": 1}])}})
+    assert [warning.partition(": ")[2] for warning in made.warnings][0].startswith(
+        "filters.properties.event_filters: left out"
+    )
+    (cohort,) = made.cohorts.values()
+    assert "where" not in str(cohort.when.model_dump(exclude_defaults=True))

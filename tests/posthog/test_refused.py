@@ -45,6 +45,7 @@ LEAVES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("regularly exchanged", {**REGULARLY, "min_periods": 3}, ".min_periods", ("3", "total_periods, 2", "lower")),
     ("regularly too long", {**REGULARLY, "total_periods": 25}, "", ("25 periods of 30d", "730d")),
     ("stopped exchanged", {**STOPPED, "seq_time_value": 30}, ".seq_time_value", ("30d", "shorten")),
+    ("sequence without", {**STOPPED, "value": "performed_event_sequence"}, ".seq_event", ("required", "an event or")),
     ("stopped without", {**STOPPED, "seq_time_value": None}, ".seq_time_value", ("required",)),
     ("explicit no time", {**PERFORMED, "explicit_datetime": "lately"}, ".explicit_datetime", ("'lately'", "ISO 8601")),
     ("end alone", {**PERFORMED, "explicit_datetime_to": "2026-01-12"}, ".explicit_datetime_to", ("beginning",)),
