@@ -163,7 +163,7 @@ def test_one_event_and_then_another_is_a_sequence_of_events_or_actions() -> None
 
 def test_event_filters_of_a_sequence_are_left_out_with_a_warning_as_posthog_does() -> None:
     made = read({"id": 7, "filters": {"properties": sequence(event_filters=[{"key": "p", "value": 1}])}})
-    assert [warning.partition(": ")[2] for warning in made.warnings][0].startswith(
+    assert next(warning.partition(": ")[2] for warning in made.warnings).startswith(
         "filters.properties.event_filters: left out"
     )
     (cohort,) = made.cohorts.values()
