@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cohort_store.conditions.condition import Condition
+from cohort_store.conditions.condition import AnyCondition, RegisterCondition
 from cohort_store.definitions import CohortDefinition, Node, parse_tree, to_plain
 from cohort_store.errors import BadDefinition, Crash
 from cohort_store.plans import conditions_of, holds_for_empty
@@ -171,7 +171,8 @@ class _Bounds:
     """What a record of the team holds at most, as cohort after cohort is added. A shared condition counts once."""
 
     def __init__(self) -> None:
-        self.counted: set[Condition] = set()
+        self.counted: set[AnyCondition] = set()
+        self.registers: set[str] = set()
         self.entries: Counter[str] = Counter()
         self.record_bytes = 0
 
@@ -182,6 +183,9 @@ class _Bounds:
             if condition in self.counted:
                 continue
             self.counted.add(condition)
+            if isinstance(condition, RegisterCondition):
+                self._add_register(key, condition)
+                continue
             for selector in condition.selectors:
                 text = selector.canonical()
                 found.append(text)
@@ -191,6 +195,12 @@ class _Bounds:
                 self.entries[text] += condition.entries_max
                 _check_bounds(key, self.entries[text], self.record_bytes)
         return found
+
+    def _add_register(self, key: str, condition: RegisterCondition) -> None:
+        if condition.register not in self.registers:
+            self.registers.add(condition.register)
+            self.record_bytes += condition.bytes_max
+            _check_bounds(key, 0, self.record_bytes)
 
 
 def _alive(teams: Mapping[int, TeamRegistry]) -> set[int]:
@@ -262,4 +272,4 @@ def _check_bounds(key: str, entries: int, record_bytes: int) -> None:
         raise BadDefinition(key, f"{problem}: lower n, or share conditions between cohorts")
     if record_bytes > RECORD_BYTES_MAX:
         problem = f"{record_bytes} bytes a record at worst, with this cohort's; at most {RECORD_BYTES_MAX}"
-        raise BadDefinition(key, f"{problem}: lower n, or share selectors between cohorts")
+        raise BadDefinition(key, f"{problem}: lower n, share selectors, or name fewer properties")

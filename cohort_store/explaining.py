@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cohort_store.conditions.condition import Condition, ConditionDefinition
+from cohort_store.conditions.condition import Condition, ConditionDefinition, RegisterCondition
 from cohort_store.definitions import All, AnyOf, InCohort, Node, Not, children_of, parse_tree
 from cohort_store.durations import format_instant
 from cohort_store.errors import Crash
-from cohort_store.records import Record
+from cohort_store.records import Record, Register
 from cohort_store.registry import Cohort, CohortVersion, TeamRegistry
 from cohort_store.timelines import Timeline, Timelines, at_or_before
 from cohort_store.wording import readable
@@ -27,6 +27,7 @@ TIMES_MAX = 50
 STEPS_MAX = 1_000
 """So many instants are tried for the next change; beyond them it is told as of the last one tried."""
 
+UNSET = "null"
 
 _SPANS = ("recent", "within", "since", "until")
 
@@ -56,6 +57,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """A condition as it is defined."""
     parts: list[Reason] = []
     decided_by: list[Deciding] = []
+    present: str | None = None
+    """Of a condition on a property of the person: its present value as JSON text, `null` where she has none."""
     changes_at: str | None = None
     """When the condition's verdict changes by time alone; absent where it never does."""
 
@@ -85,6 +88,19 @@ class _Leaf(NamedTuple):
         return self.condition.next_change(self.lines, now)
 
 
+class _RegisterLeaf(NamedTuple):
+    """A condition with the register that it reads."""
+
+    condition: RegisterCondition
+    present: Register | None
+
+    def holds(self, now: int) -> bool:
+        return self.condition.holds(self.present, now)
+
+    def next_change(self, now: int) -> int | None:
+        return self.condition.next_change(self.present, now)
+
+
 Holds = Callable[[int], bool]
 """A part of the tree, asked at an instant."""
 
@@ -107,7 +123,7 @@ class _Explanation:
     """One walk through a tree. `leaves` are those passed so far."""
 
     def __init__(self, record: Record, team: TeamRegistry, now: int) -> None:
-        self.leaves: list[_Leaf] = []
+        self.leaves: list[_Leaf | _RegisterLeaf] = []
         self._record = record
         self._team = team
         self._now = now
@@ -130,6 +146,8 @@ class _Explanation:
 
     def _leaf(self, definition: ConditionDefinition, name: str | None) -> tuple[Reason, Holds]:
         condition = definition.compile()
+        if isinstance(condition, RegisterCondition):
+            return self._register(definition, condition, name)
         handles = [self._team.selectors.get(selector.canonical()) for selector in condition.selectors]
         lines = tuple(() if handle is None else self._record.timelines.get(handle, ()) for handle in handles)
         leaf = _Leaf(condition, lines)
@@ -140,6 +158,21 @@ class _Explanation:
             cohort=name,
             condition=_as_written(definition),
             decided_by=_deciding(leaf, self._now),
+            changes_at=_instant(_next_change([leaf], leaf.holds, self._now)),
+        )
+        return reason, leaf.holds
+
+    def _register(
+        self, definition: ConditionDefinition, condition: RegisterCondition, name: str | None
+    ) -> tuple[Reason, Holds]:
+        leaf = _RegisterLeaf(condition, self._record.registers.get(condition.register))
+        self.leaves.append(leaf)
+        reason = Reason(
+            kind=definition.kind,
+            holds=leaf.holds(self._now),
+            cohort=name,
+            condition=_as_written(definition),
+            present=leaf.present[1] if leaf.present else UNSET,
             changes_at=_instant(_next_change([leaf], leaf.holds, self._now)),
         )
         return reason, leaf.holds
@@ -191,7 +224,7 @@ def _named(selector: str, deciding: Timeline, known: Timeline) -> Deciding:
     return Deciding(readable(selector), times, len(deciding) - len(times), _instant(max(others)[0] if others else None))
 
 
-def _next_change(leaves: Sequence[_Leaf], holds: Holds, now: int) -> int | None:
+def _next_change(leaves: Sequence[_Leaf | _RegisterLeaf], holds: Holds, now: int) -> int | None:
     """The first later instant at which `holds` differs by time alone.
 
     A condition tells of the next instant at which it may differ; each of those is tried.

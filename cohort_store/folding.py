@@ -1,9 +1,10 @@
 """Folding: the state rule and the evaluation rule, in one place.
 
 **State rule.** A record is the union of what it was and what came, pruned to what the active conditions
-keep (`Condition.keep`). Nothing else ever changes it, so order, duplicates and redelivery do not matter.
+keep (`Condition.keep`); of a register's writes the highest is kept, as long as a condition names it. Nothing else
+ever changes it, so order, duplicates and redelivery do not matter.
 
-**Evaluation rule.** After that, the cohorts that read a changed timeline are asked anew, at one instant;
+**Evaluation rule.** After that, the cohorts that read a changed timeline or register are asked anew, at one instant;
 a timer asks all of them. What differs from the stored memberships is the change.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cohort_store.deltas import Delta
-from cohort_store.plans import Ask, BoundCondition, CohortPlan, TeamPlan
+from cohort_store.plans import AnyBound, Ask, BoundCondition, BoundRegister, CohortPlan, TeamPlan
 from cohort_store.records import EMPTY, Ahead, Record, Register, register_wins
 from cohort_store.timelines import Entry, Timeline, Timelines, union
 
@@ -50,6 +51,7 @@ class _Touched(NamedTuple):
     cohorts: Sequence[CohortPlan]
     conditions: Sequence[int]
     selectors: Sequence[int]
+    registers: Sequence[str] = ()
 
 
 def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> Folded | Replayed:
@@ -70,7 +72,7 @@ def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> F
         return Replayed()
     held = {**record.registers, **registers} if registers else record.registers
     merged = Record(record.memberships, {**record.timelines, **changed}, held, ahead)
-    folded = _settle(merged, _touched(plan, changed), plan, now)
+    folded = _settle(merged, _touched(plan, changed, registers), plan, now)
     if overflow:
         return folded._replace(overflow=overflow)
     return Replayed() if folded.record == record else folded
@@ -79,36 +81,41 @@ def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> F
 def advance(record: Record, plan: TeamPlan, now: int) -> Folded:
     """Ask everything anew at `now`: for a timer, and when the plan itself has changed.
 
-    Timelines that no condition reads any more, and memberships in versions that are gone, are dropped
-    silently. `due_ms` covers the whole record. A cohort that reads none of her timelines is asked only where
+    Timelines and registers that no condition reads any more, and memberships in versions that are gone, are dropped
+    silently. `due_ms` covers the whole record. A cohort that reads nothing of what she has is asked only where
     she is stored in it: for an empty history nobody is.
     """
-    known, memberships = record.timelines, record.memberships
+    known, registers, memberships = record.timelines, record.registers, record.memberships
     if any(selector not in plan.readers for selector in known):
         known = {selector: line for selector, line in known.items() if selector in plan.readers}
-    touched = _touched(plan, known)
+    if registers and any(name not in plan.register_readers for name in registers):
+        registers = {name: register for name, register in registers.items() if name in plan.register_readers}
+    touched = _touched(plan, known, registers)
     unasked = memberships.difference([cohort.handle for cohort in touched.cohorts])
     if not unasked:
-        return _settle(Record(memberships, known, record.registers, record.ahead), touched, plan, now)
+        return _settle(Record(memberships, known, registers, record.ahead), touched, plan, now)
     stale = frozenset(handle for handle in unasked if handle not in plan.by_handle)
     others = [plan.by_handle[handle] for handle in sorted(unasked - stale)]
-    present = Record(memberships - stale, known, record.registers, record.ahead)
+    present = Record(memberships - stale, known, registers, record.ahead)
     folded = _settle(present, touched._replace(cohorts=(*touched.cohorts, *others)), plan, now)
     return folded._replace(departed=folded.departed + tuple(sorted(stale)))
 
 
-def _touched(plan: TeamPlan, selectors: Collection[int]) -> _Touched:
-    if len(selectors) == 1:
+def _touched(plan: TeamPlan, selectors: Collection[int], registers: Collection[str]) -> _Touched:
+    if len(selectors) == 1 and not registers:
         (selector,) = selectors
         return _Touched(plan.cohorts_reading[selector], plan.readers[selector], (selector,))
     cohorts = {cohort.handle: cohort for selector in selectors for cohort in plan.cohorts_reading[selector]}
     conditions = dict.fromkeys(index for selector in selectors for index in plan.readers[selector])
-    return _Touched(tuple(cohorts.values()), tuple(conditions), tuple(selectors))
+    if registers:
+        cohorts |= {cohort.handle: cohort for name in registers for cohort in plan.cohorts_reading_register[name]}
+        conditions |= dict.fromkeys(index for name in registers for index in plan.register_readers[name])
+    return _Touched(tuple(cohorts.values()), tuple(conditions), tuple(selectors), tuple(registers))
 
 
 def ask_at(record: Record, plan: TeamPlan, now: int) -> Ask:
     """The verdicts of a team's conditions for a record at an instant, each worked out once."""
-    return _asking(record.timelines, plan.conditions, now)
+    return _asking(record, plan.conditions, now)
 
 
 def _gather(
@@ -126,6 +133,8 @@ def _gather(
             if delta.arrival_ms is not None and time_ms > delta.arrival_ms:
                 arriving.add((time_ms, selector, tag))
         for name, version, text in delta.registers:
+            if name not in plan.register_readers:
+                continue
             present = registers.get(name) or record.registers.get(name)
             if register_wins((version, text), present):
                 registers[name] = (version, text)
@@ -154,7 +163,7 @@ def _admit(
 
 def _settle(record: Record, touched: _Touched, plan: TeamPlan, now: int) -> Folded:
     """Ask the touched cohorts, prune the touched timelines, find the next due time."""
-    ask = _asking(record.timelines, plan.conditions, now)
+    ask = _asking(record, plan.conditions, now)
     joined: list[int] = []
     departed: list[int] = []
     for cohort in touched.cohorts:
@@ -165,10 +174,10 @@ def _settle(record: Record, touched: _Touched, plan: TeamPlan, now: int) -> Fold
     memberships = record.memberships
     if joined or departed:
         memberships = (memberships | frozenset(joined)) - frozenset(departed)
-    due_ms = _due(touched.conditions, plan, timelines, now)
-    is_whole = len(touched.selectors) == len(record.timelines)
     ahead = _still_ahead(record.ahead, timelines, now) if record.ahead else ()
     after = Record(memberships, timelines, record.registers, ahead)
+    due_ms = _due(touched.conditions, plan, after, now)
+    is_whole = len(touched.selectors) == len(record.timelines) and len(touched.registers) == len(record.registers)
     return Folded(EMPTY if after.is_empty else after, tuple(joined), tuple(departed), due_ms, is_whole)
 
 
@@ -184,14 +193,19 @@ def _is_kept(ahead: Ahead, timelines: Mapping[int, Timeline]) -> bool:
     return index < len(line) and line[index][:2] == (time_ms, tag)
 
 
-def _asking(timelines: Mapping[int, Timeline], conditions: Sequence[BoundCondition], now: int) -> Ask:
+def _asking(record: Record, conditions: Sequence[AnyBound], now: int) -> Ask:
     found: dict[int, bool] = {}
+    timelines = record.timelines
 
     def ask(index: int) -> bool:
         verdict = found.get(index)
         if verdict is None:
             bound = conditions[index]
-            verdict = found[index] = bound.condition.holds(_read(bound, timelines), now)
+            if isinstance(bound, BoundRegister):
+                verdict = bound.condition.holds(record.registers.get(bound.register), now)
+            else:
+                verdict = bound.condition.holds(_read(bound, timelines), now)
+            found[index] = verdict
         return verdict
 
     return ask
@@ -222,11 +236,13 @@ def _prune(
 def _kept(selector: int, timelines: Mapping[int, Timeline], plan: TeamPlan, now: int) -> Timeline:
     kept: Timeline = ()
     readers = plan.readers[selector]
-    if len(readers) == 1 and len(plan.conditions[readers[0]].selectors) == 1:
-        (kept,) = plan.conditions[readers[0]].condition.keep((timelines[selector],), now)
-        return kept
     for index in readers:
         bound = plan.conditions[index]
+        if isinstance(bound, BoundRegister):
+            continue
+        if len(readers) == 1 and len(bound.selectors) == 1:
+            (kept,) = bound.condition.keep((timelines[selector],), now)
+            return kept
         parts = bound.condition.keep(_read(bound, timelines), now)
         for handle, part in zip(bound.selectors, parts, strict=True):
             if handle == selector:
@@ -234,15 +250,18 @@ def _kept(selector: int, timelines: Mapping[int, Timeline], plan: TeamPlan, now:
     return kept
 
 
-def _due(conditions: Sequence[int], plan: TeamPlan, timelines: Mapping[int, Timeline], now: int) -> int | None:
+def _due(conditions: Sequence[int], plan: TeamPlan, record: Record, now: int) -> int | None:
     """The earliest instant at which a verdict, or what is worth keeping, can differ with no new event."""
     soonest: int | None = None
     for index in conditions:
         bound = plan.conditions[index]
-        lines = _read(bound, timelines)
-        due = bound.condition.next_change(lines, now)
-        if due is None:
-            due = bound.condition.forget_at(lines, now)
+        if isinstance(bound, BoundRegister):
+            due = bound.condition.next_change(record.registers.get(bound.register), now)
+        else:
+            lines = _read(bound, record.timelines)
+            due = bound.condition.next_change(lines, now)
+            if due is None:
+                due = bound.condition.forget_at(lines, now)
         if due is not None and (soonest is None or due < soonest):
             soonest = due
     return soonest

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from cohort_store.conditions.condition import Condition, ConditionDefinition
+from cohort_store.conditions.condition import AnyCondition, Condition, ConditionDefinition, RegisterCondition
 from cohort_store.definitions import All, AnyOf, InCohort, Node, Not, leaves_of, parse_tree
 from cohort_store.errors import Crash
+from cohort_store.records import RESERVED_PREFIX
 from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry
 from cohort_store.selectors import Selector
 
@@ -29,6 +30,18 @@ class BoundCondition:
 
     condition: Condition
     selectors: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRegister:
+    """A condition that reads a register, in the place of one that reads timelines."""
+
+    condition: RegisterCondition
+    register: str
+    selectors: tuple[int, ...] = ()
+
+
+AnyBound = BoundCondition | BoundRegister
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,7 @@ class TeamPlan:
     """What one team's records are folded and evaluated with."""
 
     team: int
-    conditions: tuple[BoundCondition, ...] = ()
+    conditions: tuple[AnyBound, ...] = ()
     cohorts: tuple[CohortPlan, ...] = ()
     selectors: dict[int, Selector] = field(default_factory=dict)
 
@@ -82,6 +95,28 @@ class TeamPlan:
         """The active versions that took over from others, the latest take-over first."""
         found = [cohort for cohort in self.cohorts if cohort.active and cohort.replaces]
         return tuple(sorted(found, key=lambda cohort: -cohort.in_force_from))
+
+    @cached_property
+    def register_readers(self) -> dict[str, tuple[int, ...]]:
+        """Register's name → indices of the conditions that read it; a name that is not there is not kept."""
+        found: dict[str, list[int]] = {}
+        for index, bound in enumerate(self.conditions):
+            if isinstance(bound, BoundRegister):
+                found.setdefault(bound.register, []).append(index)
+        return {name: tuple(indices) for name, indices in found.items()}
+
+    @cached_property
+    def cohorts_reading_register(self) -> dict[str, tuple[CohortPlan, ...]]:
+        """Register's name → the cohorts that ask a condition on it."""
+        return {
+            name: tuple(cohort for cohort in self.cohorts if not readers.isdisjoint(cohort.conditions))
+            for name, readers in ((name, frozenset(indices)) for name, indices in self.register_readers.items())
+        }
+
+    @cached_property
+    def person_properties(self) -> frozenset[str]:
+        """The properties of persons that a definition names: what is worth sending of what events say of them."""
+        return frozenset(name for name in self.register_readers if not name.startswith(RESERVED_PREFIX))
 
     @cached_property
     def by_handle(self) -> dict[int, CohortPlan]:
@@ -129,9 +164,9 @@ def compile_team(registry: TeamRegistry) -> TeamPlan:
 class _Builder:
     def __init__(self, registry: TeamRegistry) -> None:
         self.registry = registry
-        self.conditions: list[BoundCondition] = []
+        self.conditions: list[AnyBound] = []
         self.selectors: dict[int, Selector] = {}
-        self._known: dict[Condition, int] = {}
+        self._known: dict[AnyCondition, int] = {}
 
     def cohort(self, cohort: Cohort, version: CohortVersion) -> CohortPlan:
         used: list[int] = []
@@ -159,10 +194,16 @@ class _Builder:
         used.append(index)
         return lambda ask: ask(index)
 
-    def _condition(self, condition: Condition) -> int:
+    def _condition(self, condition: AnyCondition) -> int:
         known = self._known.get(condition)
-        if known is not None:
-            return known
+        if known is None:
+            self.conditions.append(self._bound(condition))
+            known = self._known[condition] = len(self.conditions) - 1
+        return known
+
+    def _bound(self, condition: AnyCondition) -> AnyBound:
+        if isinstance(condition, RegisterCondition):
+            return BoundRegister(condition, condition.register)
         handles = []
         for selector in condition.selectors:
             handle = self.registry.selectors.get(selector.canonical())
@@ -170,9 +211,7 @@ class _Builder:
                 raise Crash(f"selector {selector.canonical()} has no handle in team {self.registry.team}'s registry")
             self.selectors[handle] = selector
             handles.append(handle)
-        self.conditions.append(BoundCondition(condition, tuple(handles)))
-        self._known[condition] = len(self.conditions) - 1
-        return self._known[condition]
+        return BoundCondition(condition, tuple(handles))
 
 
 def compose(node: Node, leaf: Callable[[ConditionDefinition], Verdict]) -> Verdict:
@@ -188,7 +227,7 @@ def compose(node: Node, leaf: Callable[[ConditionDefinition], Verdict]) -> Verdi
     return leaf(node)
 
 
-def conditions_of(node: Node) -> Iterator[Condition]:
+def conditions_of(node: Node) -> Iterator[AnyCondition]:
     """The compiled conditions of a resolved tree, from left to right."""
     for leaf in leaves_of(node):
         if isinstance(leaf, InCohort):
@@ -203,7 +242,10 @@ def holds_for_empty(node: Node) -> bool:
 
 def _of_nobody(leaf: ConditionDefinition) -> Verdict:
     condition = leaf.compile()
-    verdict = condition.holds(tuple(() for _ in condition.selectors), 0)
+    if isinstance(condition, RegisterCondition):
+        verdict = condition.holds(None, 0)
+    else:
+        verdict = condition.holds(tuple(() for _ in condition.selectors), 0)
 
     def constant(_: Ask) -> bool:
         return verdict

@@ -23,7 +23,12 @@ from cohort_store.timelines import Entry, Timeline
 SCHEMA = b"\x01"
 
 Register = tuple[int, str]
-"""(version, value): compared as a pair, the highest wins."""
+"""(version, value): compared as a pair, the highest wins. The value is JSON text; `null` says that it was unset."""
+
+VALUE_BYTES_MAX = 1_024
+"""Of a register's text, as UTF-8; a longer one is refused where it comes in."""
+RESERVED_PREFIX = "$list:"
+"""Registers whose names begin so are Muster's own; no property of a person is sent under such a name."""
 
 Ahead = tuple[int, int, int]
 """(time_ms, selector, tag) of an entry that was dated later than its arrival and is not due yet."""

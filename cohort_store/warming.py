@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cohort_store.conditions.condition import Anchored, Condition
+from cohort_store.conditions.condition import Anchored, AnyCondition
 from cohort_store.definitions import parse_cohort
 from cohort_store.plans import conditions_of
 
@@ -36,7 +36,7 @@ def warm_up_of(when: Any, key: str) -> WarmUp:
     )
 
 
-def _need(condition: Condition) -> WarmUp:
+def _need(condition: AnyCondition) -> WarmUp:
     if condition.warm_up_ms is not None:
         return WarmUp(span_ms=condition.warm_up_ms)
     since_ms = condition.since_ms if isinstance(condition, Anchored) else None

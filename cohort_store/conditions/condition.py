@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import AfterValidator, Field, model_validator
 
 from cohort_store.durations import WINDOW_MS_MAX, format_duration, parse_duration_ms, parse_instant_ms
 from cohort_store.interval import Interval
 from cohort_store.properties import PropertyTest
+from cohort_store.records import Register
 from cohort_store.schema import Model
 from cohort_store.selectors import Alternative, Selector
 from cohort_store.timelines import Timelines
@@ -73,12 +74,47 @@ class Anchored(Protocol):
         ...
 
 
+@runtime_checkable
+class RegisterCondition(Protocol):
+    """A predicate over one register of the person's record, and over no timeline. Pure, and `now` as for a Condition.
+
+    A register is there (`present`), with the version that won, or was never written (None). It is kept as it is as
+    long as a condition names it, the JSON text `null` included.
+    """
+
+    @property
+    def register(self) -> str:
+        """The register's name."""
+        ...
+
+    @property
+    def bytes_max(self) -> int:
+        """The most bytes that the register takes in a record."""
+        ...
+
+    @property
+    def warm_up_ms(self) -> int | None:
+        """As a Condition's."""
+        ...
+
+    def holds(self, present: Register | None, now: int) -> bool:
+        """Whether the condition is true at `now`."""
+        ...
+
+    def next_change(self, present: Register | None, now: int) -> int | None:
+        """The earliest later instant at which `holds` can differ with no new write. May be early, never late."""
+        ...
+
+
+AnyCondition: TypeAlias = Condition | RegisterCondition
+
+
 class ConditionDefinition(Model):
     """What people write for one kind of condition. Each kind narrows `kind` to its own literal."""
 
     kind: str
 
-    def compile(self) -> Condition:
+    def compile(self) -> AnyCondition:
         """The condition that this definition means."""
         raise NotImplementedError
 

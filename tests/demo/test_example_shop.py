@@ -18,7 +18,7 @@ from cohort_store.definition_files import Definitions, check_whole, read_definit
 from cohort_store.definition_text import DefinitionText
 from cohort_store.definitions import leaves_of
 from cohort_store.durations import parse_instant_ms
-from cohort_store.plans import TeamPlan, compile_plan
+from cohort_store.plans import BoundRegister, TeamPlan, compile_plan
 from cohort_store.registry import Registry
 from cohort_store.timelines import tag_of
 from processors.clickhouse.client import connect
@@ -101,7 +101,9 @@ def test_the_cohorts_show_every_count_operator_and_way_to_select(definitions: De
     assert {"exact", "is_not", "icontains", "not_icontains", "gt", "lte", "is_set", "is_not_set"} <= {
         t.op for t in tests
     }
-    assert {leaf.kind for leaf in leaves} == {*(kind.kind_name() for kind in kinds()), "in_cohort"}
+    # No event of the log says anything of its person.
+    untold = {"person_property"}
+    assert {leaf.kind for leaf in leaves} == {*(kind.kind_name() for kind in kinds()), "in_cohort"} - untold
 
 
 def test_the_flags_show_both_cohort_operators_rollout_variants_and_policies(definitions: Definitions) -> None:
@@ -164,6 +166,8 @@ def _by_conditions(log: EventLog, plan: TeamPlan, now: int) -> dict[str, frozens
 
     def holds(timelines: dict[int, set[tuple[int, ...]]], index: int) -> bool:
         bound = plan.conditions[index]
+        if isinstance(bound, BoundRegister):
+            return bound.condition.holds(None, now)
         return bound.condition.holds(tuple(tuple(sorted(timelines.get(h, ()))) for h in bound.selectors), now)
 
     return {

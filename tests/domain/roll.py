@@ -6,13 +6,14 @@ of the stored and the new one stays, after an advance the new one replaces it) a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from cohort_store.compiling import assign
 from cohort_store.definitions import parse_cohort
 from cohort_store.deltas import Delta, DeltaEntry, RegisterWrite
 from cohort_store.folding import Folded, Replayed, advance, fold
+from cohort_store.person_updates import update_of
 from cohort_store.plans import TeamPlan, compile_plan
 from cohort_store.records import EMPTY, Record, decode_record, encode_record
 from cohort_store.registry import Registry
@@ -34,7 +35,7 @@ def plan_of(cohorts: Sequence[dict[str, Any]]) -> TeamPlan:
     return compile_plan(registry_of(cohorts)).team(1)
 
 
-def delta_of(plan: TeamPlan, events: Iterable[Event], arrival_ms: int | None = None) -> Delta:
+def delta_of(plan: TeamPlan, events: Collection[Event], arrival_ms: int | None = None) -> Delta:
     """What a router makes of a person's events."""
     entries = tuple(
         DeltaEntry(handle, event.time_ms, tag_of(event.uuid))
@@ -42,8 +43,11 @@ def delta_of(plan: TeamPlan, events: Iterable[Event], arrival_ms: int | None = N
         for handle, selector in plan.selectors.items()
         if selector.holds(event.event, event.properties)
     )
+    writes = tuple(
+        write for event in events for write in update_of(event.properties, event.time_ms, plan.person_properties).writes
+    )
     late = arrival_ms is not None and any(entry.time_ms > arrival_ms for entry in entries)
-    return Delta(SOMEBODY, entries, arrival_ms=arrival_ms if late else None)
+    return Delta(SOMEBODY, entries, writes, arrival_ms=arrival_ms if late else None)
 
 
 def as_delta(record: Record) -> Delta:
@@ -72,7 +76,7 @@ class Roll:
         self.changes: list[tuple[int, int, bool]] = []
         """(instant, handle, stored) of every flip."""
 
-    def receive(self, events: Iterable[Event], now: int) -> None:
+    def receive(self, events: Collection[Event], now: int) -> None:
         self.fold(delta_of(self.plan, events, arrival_ms=now), now)
 
     def fold(self, delta: Delta, now: int) -> None:

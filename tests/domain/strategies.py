@@ -89,10 +89,35 @@ TESTS: tuple[dict[str, Any], ...] = (
         for op in forms
     ),
 )
+OF_PERSONS: tuple[dict[str, Any], ...] = (
+    *({"$set": {"plan": text}} for text in ("x", "X", None)),
+    *({"$set": {"plan": number}} for number in (1, 2.5)),
+    {"$set": {"plan": "x", "age": 2}},
+    {"$set": {"plan": [], "age": 2}},
+    *({"$set_once": {"plan": text, "age": text}} for text in ("x", "y", None)),
+    {"$unset": ["plan"]},
+    {"$unset": {"plan": 1, "age": 1}},
+    {"$set": {"plan": "x", "age": 1}, "$set_once": {"plan": "y"}, "$unset": ["age"]},
+)
+"""What events say of their person, beside their own properties."""
 PROPERTIES: tuple[dict[str, Any], ...] = (
     {},
     *({"p": value} for value in VALUES),
     *({"p": p, "q": q} for p in VALUES for q in ("x", 1, None)),
+    *({"p": "x", **said} for said in OF_PERSONS),
+    *OF_PERSONS,
+)
+PERSONAL: tuple[dict[str, Any], ...] = tuple(
+    {"kind": "person_property", "property": name, **test}
+    for name in ("plan", "age")
+    for test in (
+        {"value": "x"},
+        {"op": "is_not", "value": "x"},
+        {"op": "icontains", "value": ["x"]},
+        {"op": "gte", "value": 2},
+        {"op": "is_set"},
+        {"op": "is_not_set"},
+    )
 )
 WINDOWED: tuple[dict[str, Any], ...] = (
     {"kind": "performed"},
@@ -133,6 +158,8 @@ _parts = st.one_of(_windowed, st.sampled_from((*LAPSING, *REGULAR)), _first_time
 _shapes = st.sampled_from(("a", "a", "a", "b", "b", "any", "one", "two", "any_of"))
 _small = st.integers(1, 3)
 _branches = st.sampled_from(("leaf", "leaf", "all", "any", "not"))
+_personal = st.sampled_from(PERSONAL)
+_personal_or_not = st.sampled_from((False, False, False, True))
 
 _PER_UUID = (LAST + 1) * len(NAMES) * len(PROPERTIES)
 _events = st.integers(0, len(UUIDS) * _PER_UUID - 1)
@@ -172,7 +199,7 @@ def _leaf(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def conditions(draw: st.DrawFn) -> dict[str, Any]:
-    """Every kind, with every way to select events and to say when."""
+    """Every kind that reads events, with every way to select them and to say when."""
     return _leaf(draw)
 
 
@@ -185,7 +212,7 @@ def _tree(draw: st.DrawFn, known: tuple[str, ...], depth: int) -> dict[str, Any]
     named = draw(st.integers(0, 2 * len(known)))
     if named > len(known):
         return {"kind": "in_cohort", "cohort": known[named - len(known) - 1]}
-    return _leaf(draw)
+    return draw(_personal) if draw(_personal_or_not) else _leaf(draw)
 
 
 @st.composite

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cohort_store.conditions.condition import Condition
+from cohort_store.conditions.condition import Condition, RegisterCondition
 from cohort_store.conditions.sequence import Sequence
 from cohort_store.definitions import parse_cohort
 from cohort_store.plans import conditions_of
@@ -20,6 +20,7 @@ timelines = st.lists(entries, max_size=12).map(lambda found: tuple(sorted(set(fo
 
 def compiled(leaf: dict[str, Any]) -> Condition:
     (condition,) = conditions_of(parse_cohort({"key": "c", "when": leaf}).when)
+    assert not isinstance(condition, RegisterCondition)
     return condition
 
 

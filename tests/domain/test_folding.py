@@ -126,32 +126,61 @@ def test_an_event_too_old_to_matter_needs_no_write() -> None:
     assert fold(kept, [entries(selector, [-5])], plan, START) == Replayed()
 
 
+PLAN = {"kind": "person_property", "property": "plan", "op": "is_set"}
+
+
+def write(*writes: tuple[int, str]) -> Delta:
+    return Delta(SOMEBODY, registers=tuple(RegisterWrite("plan", version, value) for version, value in writes))
+
+
 def test_of_two_register_writes_the_higher_version_wins_and_of_equal_ones_the_higher_value() -> None:
-    plan, _, _ = one(performed())
+    plan = plan_of([{"key": "c", "when": PLAN}])
 
-    def write(*writes: tuple[int, str]) -> Record:
-        registers = tuple(RegisterWrite("plan", version, value) for version, value in writes)
-        return folded(EMPTY, Delta(SOMEBODY, registers=registers), plan, START).record
+    def after(*writes: tuple[int, str]) -> Record:
+        return folded(EMPTY, write(*writes), plan, START).record
 
-    assert write((1, "a"), (2, "b")) == write((2, "b"), (1, "a"))
-    assert write((1, "a"), (2, "b")).registers == {"plan": (2, "b")}
-    assert write((2, "a"), (2, "b")).registers == write((2, "b"), (2, "a")).registers == {"plan": (2, "b")}
+    assert after((1, '"a"'), (2, '"b"')) == after((2, '"b"'), (1, '"a"'))
+    assert after((1, '"a"'), (2, '"b"')).registers == {"plan": (2, '"b"')}
+    assert after((2, '"a"'), (2, '"b"')).registers == after((2, '"b"'), (2, '"a"')).registers == {"plan": (2, '"b"')}
 
 
 def test_a_register_write_that_loses_says_nothing_new() -> None:
+    plan = plan_of([{"key": "c", "when": PLAN}])
+    record = folded(EMPTY, write((5, '"pro"')), plan, START).record
+    for loser in ((5, '"pro"'), (4, '"zzz"'), (5, '"basic"')):
+        assert fold(record, [write(loser)], plan, START) == Replayed()
+
+
+def test_a_register_that_no_condition_names_is_neither_taken_in_nor_kept() -> None:
     plan, _, _ = one(performed())
-    record = Record(registers={"plan": (5, "pro")})
-    for loser in (RegisterWrite("plan", 5, "pro"), RegisterWrite("plan", 4, "zzz"), RegisterWrite("plan", 5, "basic")):
-        assert fold(record, [Delta(SOMEBODY, registers=(loser,))], plan, START) == Replayed()
+    assert fold(EMPTY, [write((1, '"pro"'))], plan, START) == Replayed()
+    named = folded(EMPTY, write((1, '"pro"')), plan_of([{"key": "c", "when": PLAN}]), START).record
+    assert named.registers == {"plan": (1, '"pro"')}
+    assert advance(named, plan, START).record == EMPTY
 
 
-def test_a_record_with_a_register_alone_stays() -> None:
-    plan, _, selector = one(performed(within="1s"))
-    delta = Delta(SOMEBODY, (DeltaEntry(selector, START, 1),), (RegisterWrite("plan", 1, "pro"),))
-    record = folded(EMPTY, delta, plan, START).record
+def test_a_record_with_a_register_alone_stays_though_it_was_unset() -> None:
+    """Were it gone, an older write that comes late would bring the value back."""
+    plan = plan_of([{"key": "p", "when": PLAN}, {"key": "c", "when": performed(within="1s")}])
+    (selector,) = plan.selectors
+    record = folded(EMPTY, entries(selector, [0]), plan, START).record
+    record = folded(record, write((5, "null")), plan, START).record
     after = advance(record, plan, START + SECOND)
-    assert after.record == Record(registers={"plan": (1, "pro")})
+    assert after.record == Record(registers={"plan": (5, "null")})
     assert after.due_ms is None
+    assert fold(after.record, [write((4, '"pro"'))], plan, START + SECOND) == Replayed()
+
+
+def test_a_register_write_asks_the_cohorts_that_read_it_and_no_others() -> None:
+    plan = plan_of([{"key": "p", "when": PLAN}, {"key": "c", "when": performed()}, {"key": "n", "when": {"not": PLAN}}])
+    touched = folded(EMPTY, write((1, '"pro"')), plan, START)
+    handles = {cohort.key: cohort.handle for cohort in plan.cohorts}
+    assert set(touched.joined) == {handles["p"], handles["n"]}
+    assert touched.is_whole
+    (selector,) = plan.selectors
+    both = folded(touched.record, entries(selector, [0]), plan, START)
+    assert both.joined == (handles["c"],)
+    assert not both.is_whole, "the register was not looked at, so its due time stays as it is stored"
 
 
 def test_a_timeline_of_a_selector_that_is_gone_is_dropped_with_all_that_waited_in_it() -> None:

@@ -28,6 +28,10 @@ def where(**test: Any) -> dict[str, Any]:
     return leaf(where=[{"property": "p", **test}])
 
 
+def person(**changes: Any) -> dict[str, Any]:
+    return {"key": "c", "when": {"kind": "person_property", "property": "plan", "value": "pro", **changes}}
+
+
 def without(word: str, **changes: Any) -> dict[str, Any]:
     return {"key": "c", "when": {key: value for key, value in {**LEAF, **changes}.items() if key != word}}
 
@@ -72,6 +76,12 @@ REFUSED: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ),
     ("not of not", {"key": "c", "when": {"not": {"not": {**LEAF, "x": 1}}}}, "when.not.not.x", ("not known here",)),
     ("not with a key too many", {"key": "c", "when": {"not": {"not": LEAF, "x": 1}}}, "when.not.x", ("not known",)),
+    ("property of Muster's own", person(property="$list:abc"), "when.property", ("$list:", "in_cohort")),
+    ("property with no name", person(property=""), "when.property", ("0 characters", "at least 1")),
+    ("property with an event", person(event="a"), "when.event", ("not known here",)),
+    ("property without value", person(op="exact", value=None), "when", ("needs a value", "is_set")),
+    ("property by unknown operator", person(op="like"), "when.op", ("'like' is not known", "exact")),
+    ("property in a window", person(within="7d"), "when.within", ("not known here",)),
     ("no event", without("event"), "when", ("`event`", "`any_of`", "one of the two")),
     ("event and any_of", leaf(any_of=[{"event": "b"}]), "when", ("`event`", "`any_of`", "one of the two")),
     ("where beside any_of", without("event", any_of=[{"event": "b"}], where=[{"property": "p", "value": 1}]), "when",
@@ -257,6 +267,15 @@ def test_more_bytes_than_a_record_holds_are_refused() -> None:
     assert refusal.path == "b0"
     assert f"at most {RECORD_BYTES_MAX}" in refusal.problem
     assert "share selectors" in refusal.problem
+
+
+def test_more_properties_of_a_person_than_a_record_holds_are_refused() -> None:
+    named = [{**person(property=f"p{index}"), "key": f"k{index}"} for index in range(64)]
+    check([parse_cohort(cohort) for cohort in named[:61]])
+    refusal = refusal_of(*named)
+    assert refusal.path == "k62"
+    assert f"at most {RECORD_BYTES_MAX}" in refusal.problem
+    assert "name fewer properties" in refusal.problem
 
 
 def test_conditions_that_cohorts_share_count_once() -> None:

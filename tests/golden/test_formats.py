@@ -16,6 +16,7 @@ from aiokafka.partitioner import murmur2 as kafka_murmur2
 
 from cohort_store.changes import Change, decode_change, encode_change
 from cohort_store.compiling import activate, assign, drop_retired
+from cohort_store.conditions.performed import Performed
 from cohort_store.definitions import parse_cohort, to_plain
 from cohort_store.deltas import (
     Delta,
@@ -124,6 +125,7 @@ def test_a_definition_has_this_canonical_form_and_keeps_it(row: dict[str, Any]) 
 def test_a_selector_has_this_canonical_text(row: dict[str, Any]) -> None:
     leaf = {"kind": "performed", "within": "1d", **row["selection"]}
     (condition,) = conditions_of(parse_cohort({"key": "c", "when": leaf}).when)
+    assert isinstance(condition, Performed)
     assert condition.selectors[0].canonical() == row["canonical"]
 
 

@@ -16,6 +16,7 @@ word by word. It is slow, and meant to be.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -170,6 +171,24 @@ def _regularly(leaf: Plain, events: list[Event], t: int) -> bool:
     return enough >= int(leaf["min_periods"])
 
 
+def _person_property(leaf: Plain, events: list[Event], t: int) -> bool:  # noqa: ARG001
+    """Asked of everything that is known of the person, what is dated later than t included."""
+    return passes(leaf, {leaf["property"]: _present_value(leaf["property"], events)})
+
+
+def _present_value(name: str, events: Iterable[Event]) -> Any:
+    """The latest `$set` or `$unset`, of two in one millisecond the greater JSON text; else the earliest `$set_once`."""
+    said: list[tuple[int, str]] = []
+    for event in events:
+        if name in event.properties.get("$unset", ()):
+            said.append((event.time_ms, "null"))
+        elif name in event.properties.get("$set", {}):
+            said.append((event.time_ms, json.dumps(event.properties["$set"][name], separators=(",", ":"))))
+        if name in event.properties.get("$set_once", {}):
+            said.append((-event.time_ms, json.dumps(event.properties["$set_once"][name], separators=(",", ":"))))
+    return json.loads(max(said)[1]) if said else None
+
+
 _MEANINGS: dict[str, Callable[[Plain, list[Event], int], bool]] = {
     "performed": _performed,
     "count": _count,
@@ -178,6 +197,7 @@ _MEANINGS: dict[str, Callable[[Plain, list[Event], int], bool]] = {
     "restarted": _restarted,
     "regularly": _regularly,
     "sequence": _sequence,
+    "person_property": _person_property,
 }
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from cohort_store.conditions.condition import Condition
+from cohort_store.conditions.condition import AnyCondition, RegisterCondition
 from cohort_store.definitions import All, AnyOf, InCohort, Node, Not, children_of
 from cohort_store.errors import Crash
-from cohort_store.plans import BoundCondition, conditions_of
+from cohort_store.plans import AnyBound, BoundCondition, BoundRegister, conditions_of
 from cohort_store.selectors import Selector
 from processors.clickhouse.translation import literals
 from processors.clickhouse.translation.conditions import translation_of
@@ -24,13 +24,15 @@ NOW = "{now:Int64} AS now"
 """The one parameter: the instant of the question."""
 
 
-def reduction(conditions: Sequence[BoundCondition], selectors: Mapping[int, Selector], source: str) -> str:
+def reduction(asked: Sequence[AnyBound], selectors: Mapping[int, Selector], source: str) -> str:
     """The entries to keep of every person, as rows `(person_id, selector, time_ms, tag)`, each once, in no order.
 
     They are at least what each condition's `keep` keeps at `now`, or as good, with all entries later than now that
     can matter; where exact pruning takes more than SQL says well there are some more, within a constant factor of
     what is kept, and `keep` prunes those. `selectors` are those that the conditions read, by their numbers there.
+    What reads a register keeps no entries.
     """
+    conditions = [bound for bound in asked if not isinstance(bound, BoundRegister)]
     kept: dict[int, list[str]] = {}
     for bound in conditions:
         lines = [f"t{number}" for number in bound.selectors]
@@ -56,7 +58,7 @@ def memberships(cohorts: Mapping[str, Node], source: str, persons: str = "") -> 
     Trees must be resolved. Persons are those of the events, and those that `persons` selects in its one column.
     """
     bound, selectors = _bind(condition for node in cohorts.values() for condition in conditions_of(node))
-    numbers = {each.condition: index for index, each in enumerate(bound)}
+    numbers: dict[AnyCondition, int] = {each.condition: index for index, each in enumerate(bound)}
     verdicts = [f"({_holds(each)}) AS c{index}" for index, each in enumerate(bound)]
     trees = [f"if({_tree(node, numbers)}, [{literals.text(key)}], [])" for key, node in cohorts.items()]
     known = " UNION DISTINCT ".join(["SELECT person_id FROM source", *([persons] if persons else [])])
@@ -68,13 +70,15 @@ def memberships(cohorts: Mapping[str, Node], source: str, persons: str = "") -> 
     return _statement(parts, f"SELECT cohort, person_id\nFROM verdicts\nARRAY JOIN {_concatenated(trees)} AS cohort\n")
 
 
-def _bind(conditions: Iterable[Condition]) -> tuple[list[BoundCondition], dict[int, Selector]]:
-    """Conditions, each once, and their selectors, numbered as they come."""
+def _bind(conditions: Iterable[AnyCondition]) -> tuple[list[BoundCondition], dict[int, Selector]]:
+    """Conditions, each once, and their selectors, numbered as they come. Crash for one that reads a register."""
     numbers: dict[Selector, int] = {}
-    bound = [
-        BoundCondition(each, tuple(numbers.setdefault(selector, len(numbers)) for selector in each.selectors))
-        for each in dict.fromkeys(conditions)
-    ]
+    bound: list[BoundCondition] = []
+    for each in dict.fromkeys(conditions):
+        if isinstance(each, RegisterCondition):
+            raise Crash(f"register {each.register!r} is read, and statements know of events alone")
+        handles = tuple(numbers.setdefault(selector, len(numbers)) for selector in each.selectors)
+        bound.append(BoundCondition(each, handles))
     return bound, {number: selector for selector, number in numbers.items()}
 
 
@@ -113,7 +117,7 @@ def _holds(bound: BoundCondition) -> str:
     return translation_of(bound.condition).holds(bound.condition, [f"t{number}" for number in bound.selectors])
 
 
-def _tree(node: Node, numbers: Mapping[Condition, int]) -> str:
+def _tree(node: Node, numbers: Mapping[AnyCondition, int]) -> str:
     if isinstance(node, Not):
         return f"NOT {_tree(node.child, numbers)}"
     if isinstance(node, (All, AnyOf)):
