@@ -94,6 +94,7 @@ OF_PERSONS: tuple[dict[str, Any], ...] = (
     *({"$set": {"plan": number}} for number in (1, 2.5)),
     {"$set": {"plan": "x", "age": 2}},
     {"$set": {"plan": [], "age": 2}},
+    *({"$set": {"age": iso(START + time)}} for time in (-3, 2, 9, LAST)),
     *({"$set_once": {"plan": text, "age": text}} for text in ("x", "y", None)),
     {"$unset": ["plan"]},
     {"$unset": {"plan": 1, "age": 1}},
@@ -117,6 +118,10 @@ PERSONAL: tuple[dict[str, Any], ...] = tuple(
         {"op": "gte", "value": 2},
         {"op": "is_set"},
         {"op": "is_not_set"},
+        {"op": "is_date_before", "value": "-5ms"},
+        {"op": "is_date_after", "value": "-2ms"},
+        {"op": "is_date_exact", "value": "-7ms"},
+        {"op": "is_date_before", "value": iso(START + 5)},
     )
 )
 WINDOWED: tuple[dict[str, Any], ...] = (
@@ -203,25 +208,28 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
     return _leaf(draw)
 
 
-def _tree(draw: st.DrawFn, known: tuple[str, ...], depth: int) -> dict[str, Any]:
+def _tree(draw: st.DrawFn, known: tuple[str, ...], depth: int, personal: bool) -> dict[str, Any]:
     branch = draw(_branches) if depth else "leaf"
     if branch == "not":
-        return {"not": _tree(draw, known, depth - 1)}
+        return {"not": _tree(draw, known, depth - 1, personal)}
     if branch != "leaf":
-        return {branch: [_tree(draw, known, depth - 1) for _ in range(draw(_small))]}
+        return {branch: [_tree(draw, known, depth - 1, personal) for _ in range(draw(_small))]}
     named = draw(st.integers(0, 2 * len(known)))
     if named > len(known):
         return {"kind": "in_cohort", "cohort": known[named - len(known) - 1]}
-    return draw(_personal) if draw(_personal_or_not) else _leaf(draw)
+    return draw(_personal) if personal and draw(_personal_or_not) else _leaf(draw)
 
 
 @st.composite
-def cohort_sets(draw: st.DrawFn, max_size: int = 3) -> Cohorts:
-    """A few cohorts: trees of all, any and not, three levels deep; each may refer to those before it."""
+def cohort_sets(draw: st.DrawFn, max_size: int = 3, personal: bool = True) -> Cohorts:
+    """A few cohorts: trees of all, any and not, three levels deep; each may refer to those before it.
+
+    `personal`: whether properties of persons are asked too.
+    """
     made: Cohorts = []
     for index in range(draw(st.integers(1, max_size))):
         known = tuple(cohort["key"] for cohort in made)
-        made.append({"key": f"c{index}", "when": _tree(draw, known, depth=3)})
+        made.append({"key": f"c{index}", "when": _tree(draw, known, 3, personal)})
     return made
 
 

@@ -62,7 +62,12 @@ def expected(cohorts: Cohorts, log: list[Line], persons: list[str], now: int) ->
     return members
 
 
-@given(cohort_sets(), logs(), st.integers(START - 2, START + 2 * LAST), st.lists(st.sampled_from((*PERSONS, "eve"))))
+@given(
+    cohort_sets(personal=False),
+    logs(),
+    st.integers(START - 2, START + 2 * LAST),
+    st.lists(st.sampled_from((*PERSONS, "eve"))),
+)
 def test_members_of_a_log_are_those_of_the_oracle(
     cohorts: Cohorts, log: list[Line], now: int, persons: list[str]
 ) -> None:

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from tests.oracle.operators import passes
+from tests.oracle.operators import instant, passes
 
 Plain = Mapping[str, Any]
 """A definition, or a part of one, as plain JSON."""
@@ -66,7 +66,7 @@ def members_at(cohorts: Sequence[Plain], events: Iterable[Event], t: int) -> dic
     return {cohort["key"]: is_member(cohort, history, t, cohorts) for cohort in cohorts}
 
 
-def turning_points(cohorts: Sequence[Plain], events: Iterable[Event]) -> list[int]:
+def turning_points(cohorts: Sequence[Plain], events: Sequence[Event]) -> list[int]:
     """Every instant at which any answer may differ from the millisecond before, sorted."""
     times = [event.time_ms for event in events]
     lengths = {0}
@@ -74,10 +74,20 @@ def turning_points(cohorts: Sequence[Plain], events: Iterable[Event]) -> list[in
     for cohort in cohorts:
         for leaf in _leaves(cohort["when"]):
             lengths.update(duration_ms(leaf[span]) for span in ("within", "recent") if leaf.get(span))
+            if leaf["kind"] == "person_property":
+                absolute.update(_flips(leaf, events))
             if "period" in leaf:
                 lengths.update(duration_ms(leaf["period"]) * number for number in range(1, leaf["periods"] + 1))
             absolute.update(instant_ms(leaf[bound]) for bound in ("since", "until") if leaf.get(bound))
     return sorted({time + length for time in times for length in lengths} | absolute)
+
+
+def _flips(leaf: Plain, events: Iterable[Event]) -> Iterator[int]:
+    """The instants around which a date of the person lies as far back as the leaf says."""
+    date = instant(_present_value(leaf["property"], events))
+    wanted = leaf.get("value")
+    if date is not None and isinstance(wanted, str) and wanted.startswith("-"):
+        yield from (date + duration_ms(wanted[1:]), date + duration_ms(wanted[1:]) + 1)
 
 
 def matching(leaf: Plain, events: Iterable[Event]) -> set[tuple[int, int]]:
@@ -171,9 +181,9 @@ def _regularly(leaf: Plain, events: list[Event], t: int) -> bool:
     return enough >= int(leaf["min_periods"])
 
 
-def _person_property(leaf: Plain, events: list[Event], t: int) -> bool:  # noqa: ARG001
+def _person_property(leaf: Plain, events: list[Event], t: int) -> bool:
     """Asked of everything that is known of the person, what is dated later than t included."""
-    return passes(leaf, {leaf["property"]: _present_value(leaf["property"], events)})
+    return passes(leaf, {leaf["property"]: _present_value(leaf["property"], events)}, t)
 
 
 def _present_value(name: str, events: Iterable[Event]) -> Any:
