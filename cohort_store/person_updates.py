@@ -10,6 +10,10 @@ any order of arrival comes to the same:
 * within one event `$unset` beats `$set`, and that the snapshot; of two events in one millisecond the text decides.
 
 A null is an unset. A write has no future: one that is dated later than its arrival counts at once.
+
+A source may also tell a person's whole state, with a number that rises with each change of her (PostHog's
+`clickhouse_person`). Its versions beat every event's, so the two kinds are never compared with each other; and what is
+not in it is unset, but for the first state (0), which nothing came before.
 """
 
 from __future__ import annotations
@@ -23,7 +27,10 @@ from cohort_store.deltas import RegisterWrite
 from cohort_store.properties import Properties
 from cohort_store.records import VALUE_BYTES_MAX
 
-UNSET = "null"
+STATE_VERSION_MAX = 2**62
+"""Of a person's state, as its source numbers it."""
+_STATES_ABOVE = 2**53
+"""What a state's version is raised by: above every time in milliseconds, so that a state beats whatever events say."""
 _NOTHING: Properties = {}
 
 _encode = msgspec.json.Encoder().encode
@@ -51,6 +58,12 @@ def update_of(
     values.update(dict.fromkeys(_unset(properties, named, refused)))
     once = _of_object("$set_once", properties, named, refused)
     return written({time_ms: values, -time_ms: once}, refused)
+
+
+def state_of(properties: Properties, version: int, named: Collection[str]) -> PersonUpdate:
+    """The writes of a whole state, to the registers in `named` alone. `version` is 0 to STATE_VERSION_MAX."""
+    values = {name: properties.get(name) for name in named if version or name in properties}
+    return written({version + _STATES_ABOVE: values})
 
 
 def written(by_version: Mapping[int, Properties], refused: Collection[str] = ()) -> PersonUpdate:

@@ -11,7 +11,9 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-Codec = Literal["posthog", "plain"]
+Codec = Literal["posthog", "plain", "posthog_person"]
+PERSON_CODECS = ("posthog_person",)
+"""Those that read persons; the others read events."""
 
 
 class Settings(BaseSettings):
@@ -29,7 +31,7 @@ class Settings(BaseSettings):
     clickhouse: str = Field("", description="ClickHouse URL, http://user:password@host:8123/database; empty: none.")
 
     sources: dict[str, Codec] = Field(
-        {"muster.events": "plain"}, description="Topics of raw events, each with its codec: plain or posthog."
+        {"muster.events": "plain"}, description="Source topics, each with its codec: plain, posthog, posthog_person."
     )
     shards: int = Field(256, ge=1, le=16_384, description="Shards; fixed at installation.")
     partitions: int = Field(8, ge=1, le=1_024, description="Partitions of muster.deltas; fixed at installation.")
@@ -62,6 +64,16 @@ class Settings(BaseSettings):
         if value == 0:
             raise ValueError("a topic has at least 1 replica; -1 leaves it to the broker")
         return value
+
+    @property
+    def event_sources(self) -> dict[str, Codec]:
+        """The sources of events, each with its codec."""
+        return {topic: codec for topic, codec in self.sources.items() if codec not in PERSON_CODECS}
+
+    @property
+    def person_sources(self) -> dict[str, Codec]:
+        """The sources of persons, each with its codec."""
+        return {topic: codec for topic, codec in self.sources.items() if codec in PERSON_CODECS}
 
     @classmethod
     def settings_customise_sources(

@@ -29,6 +29,8 @@ async def serve(settings: Settings) -> None:
     """Archive a share of the sources until cancelled. Raises Crash where there is no ClickHouse to write to."""
     if not settings.clickhouse:
         raise Crash("there is no ClickHouse to archive to: set MUSTER_CLICKHOUSE, or do not run the archive")
+    if not settings.event_sources:
+        raise Crash("no source has events to archive: name one in MUSTER_SOURCES, or do not run the archive")
     serve_metrics(settings.metrics_port)
     await ensure_topics(settings.kafka, muster_topics(settings.partitions), replication=settings.topic_replication)
     clock = clock_from(settings.clock)
@@ -38,7 +40,7 @@ async def serve(settings: Settings) -> None:
         producer = clients.producer(settings.kafka)
         await producer.start()
         stack.push_async_callback(producer.stop)
-        source = KafkaEventSource(settings, clock, ROLE)
+        source = KafkaEventSource(settings, settings.event_sources, clock, ROLE)
         stack.push_async_callback(source.stop)
         await source.start()
         letters = KafkaDeadLetters(producer)

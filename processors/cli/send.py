@@ -132,9 +132,11 @@ def _source(settings: Settings, file: Path, limit: int | None, wanted: tuple[str
     if codec not in (None, "plain", "posthog"):
         raise typer.BadParameter(f"{codec!r} is no codec; use plain or posthog", param_hint="--codec")
     if topic is None:
-        topic = next((name for name, its in settings.sources.items() if codec in (None, its)), None)
+        topic = next((name for name, its in settings.event_sources.items() if codec in (None, its)), None)
         if topic is None:
             raise Failed(f"no source is read as {codec}; name one in the setting MUSTER_SOURCES, or give --topic")
+    if topic in settings.person_sources:
+        raise Failed(f"{topic} has persons, not events; name another one with --topic")
     its_codec = settings.sources.get(topic) or codec or "plain"
     if codec not in (None, its_codec):
         raise Failed(f"{topic} is read as {its_codec}, not as {codec}; change the setting MUSTER_SOURCES or --codec")

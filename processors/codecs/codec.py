@@ -9,6 +9,7 @@ from cohort_store.settings import Settings
 from processors.codecs.event import Event, Limits
 from processors.codecs.plain import PlainCodec
 from processors.codecs.posthog import PostHogCodec
+from processors.codecs.posthog_person import PersonState, PostHogPersonCodec
 
 
 class EventCodec(Protocol):
@@ -23,10 +24,25 @@ class EventCodec(Protocol):
         ...
 
 
+class PersonCodec(Protocol):
+    """Reads one topic's messages, each of them the state of a person."""
+
+    def decode(self, raw: bytes) -> PersonState:
+        """The state. Raises BadEvent for every message that is none; never anything else."""
+        ...
+
+
 _CODECS: Mapping[str, Callable[[Limits], EventCodec]] = {"plain": PlainCodec, "posthog": PostHogCodec}
+_PERSON_CODECS: Mapping[str, Callable[[Limits], PersonCodec]] = {"posthog_person": PostHogPersonCodec}
 
 
 def codecs_of(settings: Settings) -> dict[str, EventCodec]:
-    """The codec of each source topic."""
+    """The codec of each source of events."""
     limits = Limits(settings.future_ms_max, settings.event_bytes_max)
-    return {topic: _CODECS[name](limits) for topic, name in settings.sources.items()}
+    return {topic: _CODECS[name](limits) for topic, name in settings.event_sources.items()}
+
+
+def person_codecs_of(settings: Settings) -> dict[str, PersonCodec]:
+    """The codec of each source of persons."""
+    limits = Limits(settings.future_ms_max, settings.event_bytes_max)
+    return {topic: _PERSON_CODECS[name](limits) for topic, name in settings.person_sources.items()}

@@ -49,6 +49,8 @@ class Reason(StrEnum):
     BEFORE_2000 = "before_2000"
     IN_THE_FUTURE = "in_the_future"
     BAD_PROPERTIES = "bad_properties"
+    BAD_PERSON_PROPERTIES = "bad_person_properties"
+    BAD_VERSION = "bad_version"
     UNREADABLE = "unreadable"
 
 
@@ -75,6 +77,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """timelines.tag_of(uuid)."""
     properties_json: str
     """As it came: claims to be a JSON object, and is not nested too deep."""
+    person_json: str = ""
+    """A snapshot of the person's properties, as properties_json; empty where none came."""
+
+    def person_properties(self) -> Properties:
+        """The snapshot, read anew at each call. Raises BadEvent where it is no JSON object."""
+        return read_properties(self.person_json) if self.person_json else {}
 
     def properties(self) -> Properties:
         """The properties, read anew at each call. Raises BadEvent where they are no JSON object."""
@@ -91,21 +99,21 @@ class Fields(NamedTuple):
     time_ms: int
     uuid: str | None
     properties_json: str
+    person_json: str = ""
 
 
 def sound_event(fields: Fields, arrival_ms: int, limits: Limits) -> Event:
     """The event, if everything about it is as the module says. Raises BadEvent."""
-    name, team, distinct_id, person_id, time_ms, event_uuid, properties_json = fields
+    name, team, distinct_id, person_id, time_ms, event_uuid, properties_json, person_json = fields
     if not 1 <= len(name) <= NAME_CHARACTERS_MAX or "\0" in name:
         raise _bad_name(name)
-    if not 1 <= team <= TEAM_MAX:
-        raise BadEvent(Reason.BAD_TEAM, f"team_id is {str(team)[:40]}; it must be 1 to {TEAM_MAX}")
+    check_team(team)
     if distinct_id is not None:
-        _check_id("distinct_id", distinct_id)
+        check_id("distinct_id", distinct_id)
     elif person_id is None:
         raise BadEvent(Reason.MISSING_FIELD, "neither distinct_id nor person_id is there; an event needs one of them")
     if person_id is not None:
-        _check_id("person_id", person_id)
+        check_id("person_id", person_id)
     if not YEAR_2000_MS <= time_ms <= arrival_ms + limits.future_ms_max:
         raise _bad_time(time_ms, arrival_ms, limits)
     if event_uuid is None:
@@ -114,7 +122,8 @@ def sound_event(fields: Fields, arrival_ms: int, limits: Limits) -> Event:
         raise BadEvent(Reason.BAD_UUID, f"uuid is {event_uuid[:60]!r}; write a UUID, or leave it out")
     else:
         event_uuid = event_uuid.lower()
-    return Event(event_uuid, name, team, distinct_id, person_id, time_ms, tag_of(event_uuid), properties_json)
+    tag = tag_of(event_uuid)
+    return Event(event_uuid, name, team, distinct_id, person_id, time_ms, tag, properties_json, person_json)
 
 
 def derived_uuid(fields: Fields) -> str:
@@ -145,7 +154,14 @@ def read_properties(text: str) -> dict[str, Any]:
 _properties_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def _check_id(field: str, value: str) -> None:
+def check_team(team: int) -> None:
+    """Raise BadEvent for what can be no team."""
+    if not 1 <= team <= TEAM_MAX:
+        raise BadEvent(Reason.BAD_TEAM, f"team_id is {str(team)[:40]}; it must be 1 to {TEAM_MAX}")
+
+
+def check_id(field: str, value: str) -> None:
+    """Raise BadEvent for a text that nobody can be known by."""
     if not value:
         raise BadEvent(Reason.BAD_ID, f"{field} is empty; leave it out or fill it")
     if "\0" in value:

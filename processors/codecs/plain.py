@@ -1,7 +1,9 @@
 """The plain JSON event of Muster's own topic.
 
 ``{"event": name, "timestamp": ISO 8601 text or epoch milliseconds, "distinct_id" and/or "person_id", "uuid"?,
-"properties"?: object, "team_id"?: int}``; the team is 1 unless it is given. Unknown keys are ignored.
+"properties"?: object, "team_id"?: int}``; the team is 1 unless it is given. What the event says of its person,
+``$set``, ``$set_once`` and ``$unset``, may stand beside the properties or among them: it comes to the same. Unknown
+keys are ignored.
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ import msgspec
 
 from cohort_store.errors import BadEvent
 from processors.codecs.depth import has_many_brackets
-from processors.codecs.event import Event, Fields, Limits, Reason, sound_event
+from processors.codecs.event import Event, Fields, Limits, Reason, read_properties, sound_event
 from processors.codecs.messages import read_message
 from processors.codecs.peeking import peek_name
 from processors.codecs.times import parse_time
 
 TEAM_DEFAULT = 1
 _NOTHING = msgspec.Raw(b"{}")
+_ABSENT = msgspec.Raw(b"null")
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -27,6 +30,9 @@ class _Message(msgspec.Struct, gc=False):
     uuid: str | None = None
     properties: msgspec.Raw = _NOTHING
     team_id: int = TEAM_DEFAULT
+    set_: msgspec.Raw = msgspec.field(default=_ABSENT, name="$set")
+    set_once: msgspec.Raw = msgspec.field(default=_ABSENT, name="$set_once")
+    unset: msgspec.Raw = msgspec.field(default=_ABSENT, name="$unset")
 
 
 class PlainCodec:
@@ -42,6 +48,9 @@ class PlainCodec:
         """The whole event. Raises BadEvent for every message that is not one."""
         message = read_message(raw, self._decoder, self._limits, many_brackets=has_many_brackets(raw))
         stamp = message.timestamp
+        properties = _object_text(message.properties)
+        if not (message.set_ is message.set_once is message.unset is _ABSENT):
+            properties = _with_person(properties, message)
         fields = Fields(
             message.event,
             message.team_id,
@@ -49,9 +58,23 @@ class PlainCodec:
             message.person_id,
             stamp if isinstance(stamp, int) else parse_time(stamp),
             message.uuid,
-            _object_text(message.properties),
+            properties,
         )
         return sound_event(fields, arrival_ms, self._limits)
+
+
+def _with_person(properties: str, message: _Message) -> str:
+    """The properties with what stands beside them put among them, so that archive and router read the same."""
+    beside = {"$set": message.set_, "$set_once": message.set_once, "$unset": message.unset}
+    told = {word: bytes(raw).decode() for word, raw in beside.items() if bytes(raw) != b"null"}
+    twice = told.keys() & read_properties(properties).keys()
+    if twice:
+        raise BadEvent(
+            Reason.WRONG_TYPE, f"{min(twice)} stands beside the properties and among them; keep one of the two"
+        )
+    rest = properties[1:].lstrip()
+    parts = [f'"{word}":{text}' for word, text in told.items()] + ([] if rest == "}" else [rest[:-1]])
+    return f"{{{','.join(parts)}}}"
 
 
 def _object_text(properties: msgspec.Raw) -> str:

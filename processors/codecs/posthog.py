@@ -1,7 +1,7 @@
 """PostHog's `clickhouse_events_json`: what its ingestion writes for ClickHouse.
 
-Used are uuid, event, team_id, distinct_id, person_id, timestamp (ClickHouse's text, UTC, or ISO 8601) and
-properties (an object, as JSON text); every other key is ignored. ClickHouse has no null in these columns:
+Used are uuid, event, team_id, distinct_id, person_id, timestamp (ClickHouse's text, UTC, or ISO 8601), properties
+and person_properties (objects, as JSON text); every other key is ignored. ClickHouse has no null in these columns:
 a person_id that is empty or all zeros means that there is none.
 """
 
@@ -27,6 +27,7 @@ class _Message(msgspec.Struct, gc=False):
     uuid: str
     person_id: str | None = None
     properties: str | None = None
+    person_properties: str | None = None
 
 
 class PostHogCodec:
@@ -42,8 +43,8 @@ class PostHogCodec:
         """The whole event. Raises BadEvent for every message that is not one."""
         many_brackets = has_many_brackets(raw)
         message = read_message(raw, self._decoder, self._limits, many_brackets=many_brackets)
-        properties = message.properties or "{}"
-        if many_brackets and is_too_deep(properties.encode()):
+        properties, of_person = message.properties or "{}", message.person_properties or ""
+        if many_brackets and (is_too_deep(properties.encode()) or is_too_deep(of_person.encode())):
             raise BadEvent(Reason.TOO_DEEP, "properties are nested too deep; flatten them")
         person_id = message.person_id
         fields = Fields(
@@ -54,5 +55,6 @@ class PostHogCodec:
             parse_time(message.timestamp),
             message.uuid,
             properties,
+            of_person,
         )
         return sound_event(fields, arrival_ms, self._limits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
@@ -24,11 +24,11 @@ left over makes its partition lag the others, and with it the time of all owners
 
 
 class KafkaEventSource:
-    """A member of a role's group on every source topic."""
+    """A member of a role's group on source topics."""
 
-    def __init__(self, settings: Settings, clock: Clock, role: str) -> None:
+    def __init__(self, settings: Settings, topics: Iterable[str], clock: Clock, role: str) -> None:
         self._role = role
-        self._topics = sorted(settings.sources)
+        self._topics = sorted(topics)
         self._consumer: AIOKafkaConsumer = clients.group_consumer(settings, role)
         self._clock = clock
         self._moves = _Moves()

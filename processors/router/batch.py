@@ -6,15 +6,18 @@ Every message ends in exactly one way, which is counted: `unwanted` by name and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cohort_store.deltas import PERSON_REGISTER, Delta, DeltaEntry, RegisterWrite
 from cohort_store.errors import BadEvent
+from cohort_store.person_updates import NO_UPDATE, PersonUpdate, state_of, update_of
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject
-from processors.codecs.codec import EventCodec
-from processors.codecs.event import Event
+from processors.codecs.codec import EventCodec, PersonCodec
+from processors.codecs.event import Event, Reason
+from processors.codecs.posthog_person import PersonState
+from processors.codecs.telling import may_tell_of_person, text_may_tell_of_person
 from processors.kafka.dead_letters import DeadLetter
 from processors.router.packing import Packer
 from processors.router.persons import DistinctId, Persons
@@ -40,6 +43,8 @@ class Reading(NamedTuple):
     persons: Persons
     event_bytes_max: int
     now: int
+    events_tell_persons: bool = True
+    """Whether what events say of their persons counts: not where a source tells the persons' states themselves."""
 
 
 class _Waiting(NamedTuple):
@@ -47,6 +52,7 @@ class _Waiting(NamedTuple):
 
     distinct_id: DistinctId
     entries: tuple[DeltaEntry, ...]
+    writes: tuple[RegisterWrite, ...]
     arrival_ms: int | None
 
 
@@ -63,16 +69,28 @@ class Batch:
     def read(self, source: Source, messages: Sequence[Message], codec: EventCodec) -> None:
         """Take in messages of one partition."""
         names, bytes_max, peek = self.reading.plan.names, self.reading.event_bytes_max, codec.peek
+        may_tell = may_tell_of_person if self._asks_persons() else _tells_nothing
         unwanted = 0
         for message in messages:
             raw = message.value
             if raw is not None and names is not None:
                 name = peek(raw)
-                if name is not None and name not in names and len(raw) <= bytes_max:
+                if name is not None and name not in names and len(raw) <= bytes_max and not may_tell(raw):
                     unwanted += 1
                     continue
             self._read_whole(source, message, codec)
         self.tally.unwanted += unwanted
+
+    def read_persons(self, source: Source, messages: Sequence[Message], codec: PersonCodec) -> None:
+        """Take in messages of one partition of a source of persons."""
+        for message in messages:
+            try:
+                problems = self._route_person(codec.decode(message.value or b""))
+            except BadEvent as error:
+                self._refuse(source, message, error.reason, error.detail)
+            else:
+                if problems:
+                    self._refuse(source, message, Reason.BAD_PERSON_PROPERTIES, "; ".join(problems))
 
     def unresolved(self) -> list[DistinctId]:
         """The distinct ids whose persons must be asked for."""
@@ -85,41 +103,67 @@ class Batch:
         for distinct_id, person in found.items():
             if person is not None:
                 persons.learn(distinct_id, person, now)
-        for distinct_id, entries, arrival_ms in self._waiting:
+        for distinct_id, entries, writes, arrival_ms in self._waiting:
             team, text = distinct_id
             person = persons.person_of(distinct_id, now) or text
-            self.packer.add(Delta(Subject(team, PERSON, person), entries, (), arrival_ms))
+            self.packer.add(Delta(Subject(team, PERSON, person), entries, writes, arrival_ms))
         self._waiting.clear()
 
     def _read_whole(self, source: Source, message: Message, codec: EventCodec) -> None:
         now, raw = self.reading.now, message.value or b""
         arrival_ms = arrival_ms_of(message, now)
         try:
-            self._route(codec.decode(raw, arrival_ms), arrival_ms)
+            problems = self._route(codec.decode(raw, arrival_ms), arrival_ms)
         except BadEvent as error:
-            where = (source.topic, source.partition, message.offset)
-            self.letters.append(DeadLetter(*where, error.reason, error.detail, raw, now))
+            self._refuse(source, message, error.reason, error.detail)
+        else:
+            if problems:
+                self._refuse(source, message, Reason.BAD_PERSON_PROPERTIES, "; ".join(problems))
 
-    def _route(self, event: Event, arrival_ms: int) -> None:
+    def _refuse(self, source: Source, message: Message, reason: str, detail: str) -> None:
+        where = (source.topic, source.partition, message.offset)
+        self.letters.append(DeadLetter(*where, reason, detail, message.value or b"", self.reading.now))
+
+    def _asks_persons(self) -> bool:
+        return self.reading.events_tell_persons and self.reading.plan.asks_persons
+
+    def _route(self, event: Event, arrival_ms: int) -> Sequence[str]:
+        """Send what is wanted of the event; what of its words about the person is left out, as sentences."""
         team_routes = self.reading.plan.teams.get(event.team)
         if team_routes is None:
             self.tally.unknown_team += 1
-            return
+            return ()
         routes = team_routes.of(event.event)
-        if not routes:
+        named = team_routes.person_properties if self.reading.events_tell_persons else ()
+        if not routes and not named:
             self.tally.unwanted += 1
-            return
-        entries = entries_of(event, routes)
+            return ()
+        entries = entries_of(event, routes) if routes else ()
+        writes, problems = _told(event, named) if named else NO_UPDATE
         self._pair(event)
-        if not entries:
+        if not entries and not writes:
             self.tally.unmatched += 1
-            return
+            return problems
         self.tally.routed += 1
         ahead = arrival_ms if event.time_ms > arrival_ms else None
         if event.person_id is not None:
-            self.packer.add(Delta(Subject(event.team, PERSON, event.person_id), entries, (), ahead))
+            self.packer.add(Delta(Subject(event.team, PERSON, event.person_id), entries, writes, ahead))
         elif event.distinct_id is not None:
-            self._waiting.append(_Waiting((event.team, event.distinct_id), entries, ahead))
+            self._waiting.append(_Waiting((event.team, event.distinct_id), entries, writes, ahead))
+        return problems
+
+    def _route_person(self, person: PersonState) -> Sequence[str]:
+        team_routes = self.reading.plan.teams.get(person.team)
+        if team_routes is None:
+            self.tally.unknown_team += 1
+            return ()
+        writes, problems = state_of(person.properties, person.version, team_routes.person_properties)
+        if writes:
+            self.tally.routed += 1
+            self.packer.add(Delta(Subject(person.team, PERSON, person.person_id), (), writes))
+        else:
+            self.tally.unwanted += 1
+        return problems
 
     def _pair(self, event: Event) -> None:
         """Tell the distinct id's own shard of its person, where that is news."""
@@ -129,3 +173,14 @@ class Batch:
         if self.reading.persons.is_news((team, distinct_id), person, time_ms, self.reading.now):
             write = RegisterWrite(PERSON_REGISTER, time_ms, person)
             self.packer.add(Delta(Subject(team, DISTINCT_ID, distinct_id), (), (write,)))
+
+
+def _told(event: Event, named: Collection[str]) -> PersonUpdate:
+    """What the event says of its person. Raises BadEvent where it cannot be read."""
+    if not event.person_json and not text_may_tell_of_person(event.properties_json):
+        return NO_UPDATE
+    return update_of(event.properties(), event.time_ms, named, event.person_properties())
+
+
+def _tells_nothing(raw: bytes) -> bool:  # noqa: ARG001 - stands in for may_tell_of_person
+    return False

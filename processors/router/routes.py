@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from cohort_store.deltas import DeltaEntry
@@ -35,13 +36,15 @@ class TeamRoutes:
     by_name: Mapping[str, tuple[Route, ...]]
     of_any: tuple[Route, ...]
     """Routes of every event whose name is not in `by_name`."""
+    person_properties: frozenset[str] = frozenset()
+    """The properties of persons that it names."""
 
     def of(self, name: str) -> tuple[Route, ...]:
         """The routes of an event of that name; empty where nobody wants it."""
         return self.by_name.get(name, self.of_any)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RouterPlan:
     """A registry version, compiled for routing."""
 
@@ -50,10 +53,16 @@ class RouterPlan:
     """The event names that some team wants; None: all of them."""
     teams: Mapping[int, TeamRoutes]
 
+    @cached_property
+    def asks_persons(self) -> bool:
+        """Whether some team names a property of persons: then any event may matter, whatever its name."""
+        return any(routes.person_properties for routes in self.teams.values())
+
 
 def compile_routes(plan: Plan) -> RouterPlan:
-    """The plan, turned towards event names. A team without selectors is not in it."""
-    teams = {team: _team_routes(of_team) for team, of_team in plan.teams.items() if of_team.selectors}
+    """The plan, turned towards event names. A team that wants nothing is not in it."""
+    wanting = {team: of_team for team, of_team in plan.teams.items() if of_team.selectors or of_team.person_properties}
+    teams = {team: _team_routes(of_team) for team, of_team in wanting.items()}
     if any(routes.of_any for routes in teams.values()):
         return RouterPlan(plan.version, None, teams)
     names = frozenset(name for routes in teams.values() for name in routes.by_name)
@@ -92,7 +101,7 @@ def _fixed_point(value: object) -> int | None:
 
 def _team_routes(plan: TeamPlan) -> TeamRoutes:
     names = {a.event for selector in plan.selectors.values() for a in selector.alternatives if a.event is not None}
-    return TeamRoutes({name: _routes(plan, name) for name in names}, _routes(plan, None))
+    return TeamRoutes({name: _routes(plan, name) for name in names}, _routes(plan, None), plan.person_properties)
 
 
 def _routes(plan: TeamPlan, name: str | None) -> tuple[Route, ...]:

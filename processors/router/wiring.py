@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from cohort_store.clocks import clock_from
 from cohort_store.redis.wiring import connect_reader
 from cohort_store.settings import Settings
-from processors.codecs.codec import codecs_of
+from processors.codecs.codec import codecs_of, person_codecs_of
 from processors.kafka import clients
 from processors.kafka.dead_letters import KafkaDeadLetters
 from processors.kafka.event_source import KafkaEventSource
@@ -40,11 +40,18 @@ async def serve(settings: Settings) -> None:
         producer = clients.producer(settings.kafka)
         await producer.start()
         stack.push_async_callback(producer.stop)
-        source = KafkaEventSource(settings, clock, ROLE)
+        source = KafkaEventSource(settings, settings.sources, clock, ROLE)
         stack.push_async_callback(source.stop)
         await source.start()
         parts = RouterParts(
-            source, KafkaDeltaSink(producer), KafkaDeadLetters(producer), plans, persons, codecs_of(settings), clock
+            source,
+            KafkaDeltaSink(producer),
+            KafkaDeadLetters(producer),
+            plans,
+            persons,
+            codecs_of(settings),
+            clock,
+            person_codecs_of(settings),
         )
         await Router(parts, router_config(settings)).run()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from time import perf_counter
 from typing import TypeVar
@@ -18,7 +18,7 @@ from typing import TypeVar
 from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
 from processors import metrics
-from processors.codecs.codec import EventCodec
+from processors.codecs.codec import EventCodec, PersonCodec
 from processors.kafka.dead_letters import DeadLetters
 from processors.kafka.registry import Plans
 from processors.router.batch import Batch, Reading
@@ -58,6 +58,8 @@ class RouterParts:
     persons: PersonLookup
     codecs: Mapping[str, EventCodec]
     clock: Clock
+    person_codecs: Mapping[str, PersonCodec] = field(default_factory=dict)
+    """Of sources that tell persons' states; where there is one, what events say of persons is not looked at."""
 
 
 class Router:
@@ -122,12 +124,14 @@ class Router:
 
     async def _route(self, polled: Polled) -> None:
         began_s, now = perf_counter(), self._parts.clock.now_ms()
-        plan, config = self._plan(), self._config
-        batch = Batch(
-            Reading(plan, self._persons, config.event_bytes_max, now), Packer(config.shards, config.partitions)
-        )
+        plan, config, person_codecs = self._plan(), self._config, self._parts.person_codecs
+        reading = Reading(plan, self._persons, config.event_bytes_max, now, not person_codecs)
+        batch = Batch(reading, Packer(config.shards, config.partitions))
         for source, messages in polled.messages.items():
-            batch.read(source, messages, self._parts.codecs[source.topic])
+            if source.topic in person_codecs:
+                batch.read_persons(source, messages, person_codecs[source.topic])
+            else:
+                batch.read(source, messages, self._parts.codecs[source.topic])
         await self._resolve(batch)
         if batch.letters:
             await _persist(lambda: self._parts.dead_letters.send(batch.letters))

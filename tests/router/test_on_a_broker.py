@@ -254,7 +254,7 @@ def _process(settings: Settings, log: Path) -> ChildProcess:
 
 
 async def test_partitions_that_move_are_told_as_a_new_generation_before_their_messages(settings: Settings) -> None:
-    first, second = (KafkaEventSource(settings, SystemClock(), "test") for _ in range(2))
+    first, second = (KafkaEventSource(settings, settings.sources, SystemClock(), "test") for _ in range(2))
     every = {*(Source(EVENTS, n) for n in range(PARTITIONS)), *(Source(POSTHOG, n) for n in range(2))}
     await first.start()
     try:

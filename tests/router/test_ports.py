@@ -59,11 +59,11 @@ async def log(on: str, bootstrap: str) -> AsyncIterator[Log]:
     topic = TopicSpec("raw", PARTITIONS)
     await ensure_topics(bootstrap, [topic])
     settings = Settings(kafka=bootstrap, sources={"raw": "plain"}, session_timeout_ms=1_000, mark_interval_ms=20)
-    members = [KafkaEventSource(settings, SystemClock(), "test")]
+    members = [KafkaEventSource(settings, settings.sources, SystemClock(), "test")]
 
     async def again() -> EventSource:
         await members[-1].stop()
-        members.append(KafkaEventSource(settings, SystemClock(), "test"))
+        members.append(KafkaEventSource(settings, settings.sources, SystemClock(), "test"))
         await members[-1].start()
         return members[-1]
 
