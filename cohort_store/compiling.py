@@ -8,7 +8,7 @@ itself or through a reference, gets the next one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from cohort_store.errors import BadDefinition, Crash
 from cohort_store.plans import conditions_of, holds_for_empty
 from cohort_store.references import references_of, resolve_all
 from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry, VersionState
+from cohort_store.static_lists import TeamList, lists_in
 
 TIMELINE_ENTRIES_MAX = 4_096
 RECORD_BYTES_MAX = 64 * 1024
@@ -41,7 +42,8 @@ def assign(
     """The registry in which exactly these definitions are in force, one version above `registry`.
 
     New and changed cohorts get versions in state `building`, but for a cohort's first, which is active at
-    once: there is nothing older to answer in its place. What was active in a cohort that is gone is retired.
+    once: there is nothing older to answer in its place. A first one that reads a static list is building too, until
+    the list has been sent to all shards. What was active in a cohort that is gone is retired.
     `now` is the instant of compiling.
     """
     by_team: dict[int, list[CohortDefinition]] = {team: [] for team in {*registry.teams, *flags}}
@@ -63,14 +65,16 @@ def assign(
     )
 
 
-def activate(registry: Registry, ready: int) -> Registry:
+def activate(registry: Registry, ready: int, unfolded: Collection[TeamList] = ()) -> Registry:
     """Let every building version that all shards have folded (`ready`: the lowest shard's) take over, all at once.
 
-    One waits while a cohort that it refers to, or that refers to it, has a newer version still to be folded: the two
-    flip together. Returns `registry` itself where there is none. A version that is replaced is retired.
+    One waits that reads a list in `unfolded`, and while a cohort that it refers to, or that refers to it, has a newer
+    version that waits: the two flip together. Returns `registry` itself where there is none. A version that is
+    replaced is retired.
     """
     version = registry.version + 1
-    teams = {team: _team_activated(of_team, ready, version) for team, of_team in registry.teams.items()}
+    lists = {team: {each.digest for each in unfolded if each.team == team} for team in registry.teams}
+    teams = {team: _team_activated(of_team, ready, version, lists[team]) for team, of_team in registry.teams.items()}
     if all(teams[team] is of_team for team, of_team in registry.teams.items()):
         return registry
     return msgspec.structs.replace(registry, version=version, cohorts_version=version, teams=teams)
@@ -117,7 +121,8 @@ class _Assignment:
         selectors = self._selectors(before, trees)
         of_key = {cohort.key: cohort for cohort in before.cohorts}
         after = tuple(self._cohort(of_key.get(key), known[key], *tree) for key, tree in trees.items())
-        gone = (_retired(cohort, self.registry.version + 1) for cohort in before.cohorts if cohort.key not in known)
+        dropped = [cohort for cohort in before.cohorts if cohort.key not in known and cohort.active]
+        gone = (_retired(cohort, self.registry.version + 1) for cohort in dropped)
         return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags))
 
     def _selectors(self, before: TeamRegistry, trees: Mapping[str, tuple[Any, Node]]) -> dict[str, int]:
@@ -142,16 +147,19 @@ class _Assignment:
         is_newly_listed = before is not None and definition.listed and not before.listed
         if not versions or is_newly_listed or not _same(versions[-1].when, when):
             active = before.active if before else None
+            complemented = holds_for_empty(node)
+            is_ready = active is None and next(lists_in(when), None) is None
             fresh = CohortVersion(
                 handle=self._handle(),
                 number=versions[-1].number + 1 if versions else 1,
                 when=when,
                 registry_version=self.registry.version + 1,
                 activated_ms=self.now,
-                complemented=holds_for_empty(node),
-                state=VersionState.BUILDING if versions else VersionState.ACTIVE,
+                complemented=complemented,
+                state=VersionState.ACTIVE if is_ready else VersionState.BUILDING,
                 replaces=active.handle if active else 0,
-                replaces_complemented=active.complemented if active else False,
+                # Before a first version everybody was on the side that is not stored.
+                replaces_complemented=active.complemented if active else complemented and not is_ready,
             )
             versions = (*(v for v in versions if v.state is VersionState.ACTIVE), fresh)
         cohort_id = before.id if before else self._cohort_id()
@@ -218,9 +226,11 @@ def _same(before: Any, after: Any) -> bool:
     return _deterministic(before) == _deterministic(after)
 
 
-def _team_activated(team: TeamRegistry, ready: int, version: int) -> TeamRegistry:
+def _team_activated(team: TeamRegistry, ready: int, version: int, unfolded: set[str]) -> TeamRegistry:
     building = {c.key: c.versions[-1] for c in team.cohorts if c.versions[-1].state is VersionState.BUILDING}
-    waiting = {key for key, version in building.items() if version.registry_version > ready}
+    waiting = {key for key, fresh in building.items() if fresh.registry_version > ready}
+    if unfolded:
+        waiting |= {key for key, fresh in building.items() if not unfolded.isdisjoint(lists_in(fresh.when))}
     if len(waiting) == len(building):
         return team
     if waiting:
@@ -229,7 +239,7 @@ def _team_activated(team: TeamRegistry, ready: int, version: int) -> TeamRegistr
     if not chosen:
         return team
     cohorts = tuple(_activated(cohort, version) if cohort.key in chosen else cohort for cohort in team.cohorts)
-    replaced = (_retired(cohort, version) for cohort in team.cohorts if cohort.key in chosen)
+    replaced = (_retired(cohort, version) for cohort in team.cohorts if cohort.key in chosen and cohort.active)
     return msgspec.structs.replace(team, cohorts=cohorts, retired=(*team.retired, *replaced))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
+from cohort_store.conditions import kinds
 from cohort_store.definition_files import FLAGS_MAX
 from cohort_store.definitions import CohortFile
 from cohort_store.flags import FlagDefinition
@@ -25,12 +26,32 @@ class DefinitionsFile(CohortFile):
 
 def definitions_schema() -> dict[str, Any]:
     """The schema, by the names that people write."""
-    schema = DefinitionsFile.model_json_schema(by_alias=True)
+    schema = _without(DefinitionsFile.model_json_schema(by_alias=True), _unwritten())
     for form in schema["$defs"].values():
         # A condition is known by its kind, so that an editor asks for it although the model has a default.
         if "const" in form.get("properties", {}).get("kind", {}):
             form["required"] = ["kind", *form.get("required", ())]
+    cohort = schema["$defs"]["CohortDefinition"]
+    cohort["required"].remove("when")
+    cohort["oneOf"] = [{"required": ["when"]}, {"required": ["members"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Muster definitions"}
+
+
+def _unwritten() -> set[str]:
+    """The conditions that people do not write."""
+    return {kind.__name__ for kind in kinds() if not kind.is_written}
+
+
+def _without(schema: Any, names: set[str]) -> Any:
+    """The schema without these definitions and without what refers to them."""
+    references = {f"#/$defs/{name}" for name in names}
+    if isinstance(schema, list):
+        return [
+            _without(each, names) for each in schema if not (isinstance(each, dict) and each.get("$ref") in references)
+        ]
+    if isinstance(schema, dict):
+        return {key: _without(each, names) for key, each in schema.items() if key not in names}
+    return schema
 
 
 def schema_text() -> str:

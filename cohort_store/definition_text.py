@@ -19,7 +19,7 @@ import yaml
 
 from cohort_store.errors import BadDefinition
 
-FILE_BYTES_MAX = 4 * 1024 * 1024
+FILE_BYTES_MAX = 16 * 1024 * 1024
 NESTING_MAX = 60
 
 _STR_TAG = "tag:yaml.org,2002:str"

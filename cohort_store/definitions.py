@@ -1,7 +1,8 @@
 """Cohort definitions as people write them, and what is refused.
 
 A cohort is a key and a tree: leaves are the kinds of `conditions/` and `in_cohort`; inner nodes are
-`all`, `any` and `not`, at any depth, alone too. `parse_cohort` validates one;
+`all`, `any` and `not`, at any depth, alone too. Or it has a list of members in place of the tree, and the tree
+is then made of that (`static_lists.py`). `parse_cohort` validates one;
 errors carry the path in the definition, the value, the limit and the remedy.
 """
 
@@ -19,6 +20,7 @@ from cohort_store.conditions.condition import ConditionDefinition
 from cohort_store.errors import BadDefinition, Crash
 from cohort_store.findings import first_finding
 from cohort_store.schema import Model
+from cohort_store.static_lists import MEMBERS_MAX, checked_members, tree_of
 
 DEPTH_MAX = 20
 LEAVES_MAX = 200
@@ -96,6 +98,11 @@ class CohortDefinition(Model):
     description: str = Field(default="", max_length=4_000, description="For people.")
     team: int = Field(default=1, strict=True, ge=1, le=TEAM_MAX, description="The tenant whose events are meant.")
     listed: bool = Field(default=True, strict=True, description="Keep the list of members; off saves 20 bytes each.")
+    members: tuple[str, ...] | None = Field(
+        default=None,
+        max_length=MEMBERS_MAX,
+        description="The ids of the persons who are in it, in place of `when`: a static list.",
+    )
     when: Node = Field(description="The tree of conditions.")
 
 
@@ -112,7 +119,8 @@ class CohortFile(Model):
 
 _COHORT: TypeAdapter[CohortDefinition] = TypeAdapter(CohortDefinition)
 _TREE: TypeAdapter[Node] = TypeAdapter(Node)
-_KINDS = frozenset({"in_cohort", *(kind.kind_name() for kind in kinds())})
+_KINDS = frozenset({"in_cohort", *(kind.kind_name() for kind in kinds() if kind.is_written)})
+_TAGS = _KINDS | {kind.kind_name() for kind in kinds()}
 
 
 def parse_cohort(raw: Any, path: str = "") -> CohortDefinition:
@@ -120,12 +128,19 @@ def parse_cohort(raw: Any, path: str = "") -> CohortDefinition:
 
     Raises BadDefinition, which names the path (below `path`), the value, the limit and the remedy.
     """
+    is_list = isinstance(raw, Mapping) and raw.get("members") is not None
+    if is_list:
+        raw = _with_tree(raw, path)
     _check_size(raw, path)
     try:
         cohort = _COHORT.validate_python(raw)
     except ValidationError as error:
         raise BadDefinition(*first_finding(error, path, _KINDS)) from None
     where = f"{path}.when" if path else "when"
+    unwritten = next((leaf.kind for leaf in leaves_of(cohort.when) if leaf.kind not in _KINDS), None)
+    if unwritten and not is_list:
+        problem = f"{unwritten!r} is made by Muster alone; give a cohort `members: [...]`, and ask for it by in_cohort"
+        raise BadDefinition(where, problem)
     leaves = sum(1 for _ in leaves_of(cohort.when))
     if leaves > LEAVES_MAX:
         raise BadDefinition(where, f"{leaves} conditions in one cohort; at most {LEAVES_MAX}: split it, use in_cohort")
@@ -135,12 +150,21 @@ def parse_cohort(raw: Any, path: str = "") -> CohortDefinition:
     return cohort
 
 
+def _with_tree(raw: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """A cohort with members, as one with a tree beside them."""
+    inside = f"{path}.members" if path else "members"
+    if raw.get("when") is not None:
+        raise BadDefinition(inside, "`members` and `when` in one cohort; keep one, and join two cohorts by in_cohort")
+    members = checked_members(raw["members"], inside)
+    return {**raw, "members": members, "when": tree_of(members)}
+
+
 def parse_tree(when: Any) -> Node:
     """The tree that `to_plain` or `references.resolve_all` wrote; Crash for anything else."""
     try:
         return _TREE.validate_python(when)
     except ValidationError as error:
-        raise Crash(f"a compiled tree that is none: {first_finding(error, 'when', _KINDS)}") from None
+        raise Crash(f"a compiled tree that is none: {first_finding(error, 'when', _TAGS)}") from None
 
 
 def children_of(node: Node) -> tuple[Node, ...]:
@@ -167,8 +191,8 @@ def leaves_of(node: Node) -> Iterator[InCohort | ConditionDefinition]:
 
 
 def to_plain(cohort: CohortDefinition) -> dict[str, Any]:
-    """The canonical plain form: what `parse_cohort` reads, without defaults."""
-    plain = cohort.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"when"})
+    """The canonical plain form: what `parse_cohort` reads, without defaults; of a list the tree, not the members."""
+    plain = cohort.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"when", "members"})
     return plain | {"when": _plain(cohort.when)}
 
 

@@ -58,7 +58,7 @@ def view_of(cohort: Cohort) -> CohortView:
         complemented=version.complemented if version else False,
         registry_version=version.registry_version if version else 0,
         activated_ms=version.activated_ms if version else 0,
-        warm_up=warm_up_of(version.when, cohort.key) if version else WarmUp(always=True),
+        warm_up=warm_up_of(version.when) if version else WarmUp(always=True),
     )
 
 

@@ -244,6 +244,7 @@ class RegistryCopy:
     def __init__(self) -> None:
         self.version = 0
         self.registry: bytes | None = None
+        self.lists: dict[str, bytes] = {}
         self.news = asyncio.Condition()
 
 
@@ -264,6 +265,12 @@ class MemoryMirror:
         if self._copy.registry is not None:
             self._fetched = self._copy.version
         return self._copy.registry
+
+    async def keep_lists(self, lists: Mapping[str, bytes]) -> None:
+        self._copy.lists = dict(lists)
+
+    async def lists(self) -> dict[str, bytes]:
+        return dict(self._copy.lists)
 
     async def changed(self, timeout_s: float) -> bool:
         try:

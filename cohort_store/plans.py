@@ -92,8 +92,8 @@ class TeamPlan:
 
     @cached_property
     def taken_over(self) -> tuple[CohortPlan, ...]:
-        """The active versions that took over from others, the latest take-over first."""
-        found = [cohort for cohort in self.cohorts if cohort.active and cohort.replaces]
+        """The active versions that took over, from others or from nothing, the latest take-over first."""
+        found = [cohort for cohort in self.cohorts if cohort.active and cohort.in_force_from]
         return tuple(sorted(found, key=lambda cohort: -cohort.in_force_from))
 
     @cached_property

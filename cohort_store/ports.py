@@ -264,6 +264,14 @@ class RegistryMirror(Protocol):
         """The copy; None where there is none."""
         ...
 
+    async def keep_lists(self, lists: Mapping[str, bytes]) -> None:
+        """Hold exactly these parts of static lists, by name. A part of one name never has other contents."""
+        ...
+
+    async def lists(self) -> dict[str, bytes]:
+        """The parts of static lists that are held."""
+        ...
+
     async def changed(self, timeout_s: float) -> bool:
         """Wait until the copy is newer than the one this object fetched last, at most so long; whether it is."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cohort_store.conditions.condition import Anchored, AnyCondition
-from cohort_store.definitions import parse_cohort
+from cohort_store.definitions import parse_tree
 from cohort_store.plans import conditions_of
 
 
@@ -26,9 +26,9 @@ class WarmUp(NamedTuple):
         return complete_from_ms + self.span_ms
 
 
-def warm_up_of(when: Any, key: str) -> WarmUp:
+def warm_up_of(when: Any) -> WarmUp:
     """What all conditions of a resolved tree need."""
-    needs = [_need(each) for each in conditions_of(parse_cohort({"key": key, "when": when}, key).when)]
+    needs = [_need(each) for each in conditions_of(parse_tree(when))]
     return WarmUp(
         max((need.span_ms for need in needs), default=0),
         min((need.since_ms for need in needs if need.since_ms is not None), default=None),

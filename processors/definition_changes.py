@@ -1,8 +1,9 @@
 """The topic of definitions as a value: what is in force at a marker, and what an apply writes.
 
 The topic holds one message a definition (its canonical JSON, or a tombstone) and, after all of one apply, a
-marker with that apply's id. Definitions take effect at the marker. Messages behind the last marker belong to an
-apply that ended half-way: the next one puts right what they left.
+marker with that apply's id. A static list's ids stand in messages of their own, a part of the list each, which are
+known by the list's digest; the cohort's own message has the digest in place of them. Definitions take effect at the
+marker. Messages behind the last marker belong to an apply that ended half-way: the next one puts right what they left.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cohort_store.definition_files import COHORT, FLAG, Definitions, Name, place_of
+from cohort_store.definition_files import COHORT, FLAG, LIST, Definitions, Name, place_of
 from cohort_store.definitions import parse_cohort, to_plain
 from cohort_store.errors import BadDefinition
 from cohort_store.flags import parse_flag, plain_flag
 from cohort_store.registry import Registry
+from cohort_store.static_lists import STATIC_LIST, TeamList, chunks_of, digest_of, lists_in, members_of, tree_of
 
 MARKER_KEY = b"apply"
 DEFINITION_BYTES_MAX = 256 * 1024
@@ -124,10 +126,29 @@ def plan_apply(before: Values, files: Definitions, *, prune: bool) -> PlannedApp
     """
     wanted = canonical_values(files)
     dropped = {name for name in before if prune and name.team in files.teams and name not in wanted}
-    after = {name: value for name, value in before.items() if name not in dropped} | wanted
+    after = _without_orphans({name: value for name, value in before.items() if name not in dropped} | wanted)
     changes = [DefinitionChange(name, _action(before.get(name), value)) for name, value in wanted.items()]
     changes += [DefinitionChange(name, Action.DROPPED) for name in sorted(dropped)]
-    return PlannedApply(tuple(changes), after)
+    return PlannedApply(tuple(change for change in changes if change.name.kind != LIST), after)
+
+
+def _without_orphans(values: Values) -> Values:
+    """The values without the parts of lists that no cohort has any more."""
+    if not any(name.kind == LIST for name in values):
+        return values
+    plain = ((name.team, msgspec.json.decode(value)) for name, value in values.items() if name.kind == COHORT)
+    alive = {TeamList(team, digest) for team, cohort in plain for digest in lists_in(cohort["when"])}
+    return {name: value for name, value in values.items() if name.kind != LIST or list_of(name) in alive}
+
+
+def list_of(name: Name) -> TeamList:
+    """The list that a value named so is a part of."""
+    return TeamList(name.team, name.key.partition(".")[0])
+
+
+def list_chunks(values: Values, wanted: TeamList) -> list[bytes]:
+    """The parts of a list that are there."""
+    return [value for name, value in values.items() if name.kind == LIST and list_of(name) == wanted]
 
 
 def messages_for(log: DefinitionsLog, values: Values, apply_id: str) -> list[Message]:
@@ -165,6 +186,18 @@ def registry_values(registry: Registry) -> dict[Name, bytes]:
     return found
 
 
+def lists_needed(registry: Registry) -> dict[TeamList, int]:
+    """The lists that versions alive read, each with the registry version since which one has without a break."""
+    needed: dict[TeamList, int] = {}
+    for team in registry.teams.values():
+        for cohort in team.cohorts:
+            for version in cohort.versions:
+                for digest in lists_in(version.when):
+                    key = TeamList(team.team, digest)
+                    needed[key] = min(needed.get(key, version.registry_version), version.registry_version)
+    return needed
+
+
 def cohort_ids(registry: Registry) -> dict[Name, int]:
     """The integer ids of the cohorts that have one."""
     return {
@@ -180,6 +213,11 @@ def canonical_values(definitions: Definitions) -> dict[Name, bytes]:
         if len(value) > DEFINITION_BYTES_MAX:
             problem = f"{len(value)} bytes as JSON; at most {DEFINITION_BYTES_MAX}: split it, or shorten its lists"
             raise BadDefinition(place_of(definitions, name), problem)
+    for name, cohort in definitions.cohorts.items():
+        if cohort.members is not None:
+            digest = digest_of(cohort.members)
+            for index, chunk in enumerate(chunks_of(cohort.members)):
+                values[Name(LIST, name.team, f"{digest}.{index}")] = chunk
     return values
 
 
@@ -187,6 +225,8 @@ def parse_values(values: Values, places: Mapping[Name, str] | None = None) -> De
     """The inverse of `canonical_values`. Raises BadDefinition for what this version cannot read."""
     cohorts, flags = {}, {}
     for name, value in values.items():
+        if name.kind == LIST:
+            continue
         path = f"{name.kind} {name.key!r} of team {name.team}"
         try:
             plain = msgspec.json.decode(value)
@@ -195,10 +235,25 @@ def parse_values(values: Values, places: Mapping[Name, str] | None = None) -> De
                 path, f"the topic holds no JSON for it ({error}); apply it again, or prune it"
             ) from None
         if name.kind == COHORT:
-            cohorts[name] = parse_cohort(plain, path)
+            cohorts[name] = parse_cohort(_with_members(plain, name.team, values, path), path)
         else:
             flags[name] = parse_flag(plain, path)
     return Definitions(cohorts, flags, frozenset(name.team for name in values), places or {})
+
+
+def _with_members(plain: Any, team: int, values: Values, path: str) -> Any:
+    """A stored cohort as people write it: one that is a list gets its members back. Raises BadDefinition."""
+    when = plain.get("when") if isinstance(plain, dict) else None
+    if not isinstance(when, dict) or when.get("kind") != STATIC_LIST:
+        return plain
+    try:
+        members = members_of(list_chunks(values, TeamList(team, when["list"])))
+    except msgspec.MsgspecError as error:
+        raise BadDefinition(path, f"a part of its list cannot be read ({error}); apply it again, or prune it") from None
+    if tree_of(members) != when:
+        problem = f"the topic holds {len(members)} of the {when.get('count')} members of its list"
+        raise BadDefinition(path, f"{problem}; apply it again, or prune it")
+    return {**{key: value for key, value in plain.items() if key != "when"}, "members": members}
 
 
 def canonical(plain: Any) -> bytes:

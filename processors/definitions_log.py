@@ -18,6 +18,7 @@ from cohort_store.definition_files import COHORT, Definitions, check_whole
 from cohort_store.errors import BadDefinition, Retry
 from cohort_store.registry import Cohort, Registry
 from cohort_store.settings import Settings
+from cohort_store.static_lists import STATIC_LIST
 from cohort_store.warming import warm_up_of
 from processors.control.registry_log import RegistryLog
 from processors.definition_changes import (
@@ -57,7 +58,11 @@ class CohortNotice:
     warming_until_ms: int | None
     """From then on none of those can matter; None: any event since ever may."""
     building: bool
-    """The version before answers until every shard has folded this one."""
+    """The version before, if there is one, answers until every shard has folded this one."""
+    first: bool
+    """There is none before it."""
+    members: int | None
+    """How many a static list has; None for any other cohort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,8 @@ def _notice(team: int, cohort: Cohort) -> CohortNotice:
         key=cohort.key,
         complemented=version.complemented,
         complete_from_ms=version.activated_ms,
-        warming_until_ms=warm_up_of(version.when, cohort.key).until_ms(version.activated_ms),
+        warming_until_ms=warm_up_of(version.when).until_ms(version.activated_ms),
         building=version is not cohort.active,
+        first=cohort.active is None or cohort.active is version,
+        members=version.when["count"] if version.when.get("kind") == STATIC_LIST else None,
     )

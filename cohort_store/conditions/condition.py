@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -111,6 +111,9 @@ AnyCondition: TypeAlias = Condition | RegisterCondition
 
 class ConditionDefinition(Model):
     """What people write for one kind of condition. Each kind narrows `kind` to its own literal."""
+
+    is_written: ClassVar[bool] = True
+    """Whether people write it; else it is only made of something else that they write."""
 
     kind: str
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from redis.asyncio.client import PubSub
 
@@ -14,11 +15,15 @@ POLL_S = 1.0
 
 
 class RedisRegistryMirror:
-    """See RegistryMirror. The hash ``<prefix>:registry``, and the channel of that name with ``:changed`` behind."""
+    """See RegistryMirror. The hash ``<prefix>:registry``, and the channel of that name with ``:changed`` behind.
+
+    Parts of static lists are fields of the hash ``<prefix>:lists``.
+    """
 
     def __init__(self, link: Link, prefix: str) -> None:
         self._link = link
         self._key = f"{prefix}:registry".encode()
+        self._lists = f"{prefix}:lists".encode()
         self._channel = self._key + b":changed"
         self._publish = Script("publish.lua")
         self._fetched = 0
@@ -36,6 +41,19 @@ class RedisRegistryMirror:
         self._fetched = int(version)
         copy: bytes = registry
         return copy
+
+    async def keep_lists(self, lists: Mapping[str, bytes]) -> None:
+        (held,) = await self._link.run([Call(self._lists, pack(b"HKEYS", self._lists))])
+        wanted = {name.encode(): part for name, part in lists.items()}
+        for name in wanted.keys() - set(held):
+            await self._link.run([Call(self._lists, pack(b"HSET", self._lists, name, wanted[name]))])
+        for name in set(held) - wanted.keys():
+            await self._link.run([Call(self._lists, pack(b"HDEL", self._lists, name))])
+
+    async def lists(self) -> dict[str, bytes]:
+        (flat,) = await self._link.run([Call(self._lists, pack(b"HGETALL", self._lists))])
+        pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+        return {name.decode(): part for name, part in pairs}
 
     async def changed(self, timeout_s: float) -> bool:
         loop = asyncio.get_running_loop()

@@ -92,8 +92,14 @@ def _show(console: Console, report: ApplyReport) -> None:
 def _said(notice: CohortNotice) -> str:
     """What the author of a cohort should know of it, in a few words."""
     said = []
+    if notice.members is not None:
+        said.append(f"a list of {notice.members:,}")
     if notice.building:
-        said.append("the version before answers until this one is ready")
+        said.append(
+            "answers once its list is everywhere"
+            if notice.first
+            else "the version before answers until this one is ready"
+        )
     if notice.complemented:
         said.append("holds for people never seen: exceptions are kept")
     if notice.warming_until_ms is None:

@@ -25,6 +25,7 @@ from cohort_store.ports import MembershipReader
 from cohort_store.settings import Settings
 from processors.control.books import History, read_change, write_down
 from processors.control.compiler import Compiler
+from processors.control.filling import Filling
 from processors.control.flow import FlowTables
 from processors.control.life import (
     Retirement,
@@ -48,6 +49,8 @@ DROP_S = 1.0
 MIRROR_S = 2.0
 SOURCES_S = 30.0
 FORGET_S = 10.0
+FILL_S = 10.0
+"""How often it is looked whether a shard may lack a part of a static list; see static_list.REFILLED_WITHIN_MS."""
 BATCH_CHANGES_MAX = 2_000
 BATCH_WAIT_S = 0.5
 BUFFER_MESSAGES_MAX = 4_096
@@ -82,6 +85,7 @@ class Parts:
     history: History | None
     sources: Callable[[], Awaitable[Mapping[str, tuple[int, ...]]]]
     ends: Ends
+    filling: Filling
     clock: Clock
     elapsed_ms: Callable[[], int]
 
@@ -192,7 +196,14 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
             await list_sources()
         if building(compiler.registry):
             positions = await parts.reader.positions(range(settings.shards))
-            await compiler.change(taking_over(ready_of(positions, settings.shards)))
+            await parts.filling.fill(compiler.registry, compiler.lists, positions.values())
+            unfolded = parts.filling.unfolded(compiler.registry, positions)
+            await compiler.change(taking_over(ready_of(positions, settings.shards), unfolded))
+
+    async def fill_lists() -> None:
+        if compiler.lists:
+            positions = await parts.reader.positions(range(settings.shards))
+            await parts.filling.fill(compiler.registry, compiler.lists, positions.values())
 
     async def drop_what_retired() -> None:
         registry = compiler.registry
@@ -214,6 +225,7 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
         (LOOK_S, compiler.compile),
         (MIRROR_S, compiler.repair_mirror),
         (SOURCES_S, list_sources),
+        (FILL_S, fill_lists),
         (FORGET_S, forget),
     ):
         turns.every(interval_s, step)

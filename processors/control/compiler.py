@@ -14,7 +14,7 @@ import msgspec
 
 from cohort_store import compiling
 from cohort_store.clocks import Clock
-from cohort_store.definition_files import check_whole
+from cohort_store.definition_files import LIST, Name, check_whole
 from cohort_store.errors import BadDefinition, Crash, Retry
 from cohort_store.flags import plain_flag
 from cohort_store.ports import RegistryMirror
@@ -24,7 +24,10 @@ from processors.definition_changes import (
     Applied,
     DefinitionsLog,
     Message,
+    Values,
     cohort_ids,
+    list_of,
+    lists_needed,
     messages_for,
     parse_values,
     registry_values,
@@ -81,12 +84,19 @@ class Compiler:
         self._shards = shards
         self._log = DefinitionsLog()
         self._marks: dict[str, Applied] = {}
+        self._lists: Values = {}
+        self._lists_kept: frozenset[Name] | None = None
         self._turn = asyncio.Lock()
 
     @property
     def registry(self) -> Registry:
         """The newest registry that this process has seen."""
         return self._registry.current
+
+    @property
+    def lists(self) -> Values:
+        """The parts of the static lists that the registry reads."""
+        return self._lists
 
     async def begin(self) -> None:
         """Read both topics, and fill a topic that is new and empty from what outlived it. Raises Retry.
@@ -98,7 +108,8 @@ class Compiler:
             await self._outlive(await self._mirror.fetch())
             check_shards(self.registry, self._shards)
             await self._read_definitions()
-            kept = registry_values(self.registry)
+            self._follow_lists({Name.parse(name): part for name, part in (await self._mirror.lists()).items()})
+            kept = {**registry_values(self.registry), **self._lists}
             if self._log.empty and kept:
                 _log.warning("control: the topic of definitions is empty; filling it from the registry")
                 await self._definitions.append(messages_for(self._log, kept, self.registry.applied))
@@ -132,7 +143,8 @@ class Compiler:
         return decode_registry(copy).version if copy else 0
 
     async def repair_mirror(self) -> None:
-        """Publish the registry where the mirror has none, or an older one. Raises Retry."""
+        """Publish the registry where the mirror has none, or an older one, and what it lacks of lists. Raises Retry."""
+        await self._keep_lists()
         if await self.mirrored() < self.registry.version:
             await self._mirror.publish(encode_registry(self.registry), self.registry.version)
 
@@ -182,11 +194,24 @@ class Compiler:
         following = msgspec.structs.replace(following, shards=self._shards)
         if not await self._registry.write(following):
             return False
+        self._follow_lists(self._log.last.values)
         try:
+            # In this order: what the mirror's registry reads is then there too.
+            await self._keep_lists()
             await self._mirror.publish(encode_registry(following), following.version)
         except Retry as error:
             _log.warning("control: version %d is not mirrored yet: %s", following.version, error)
         return True
+
+    def _follow_lists(self, found: Values) -> None:
+        alive = lists_needed(self.registry)
+        known = {**self._lists, **{name: part for name, part in found.items() if name.kind == LIST}}
+        self._lists = {name: part for name, part in known.items() if list_of(name) in alive}
+
+    async def _keep_lists(self) -> None:
+        if self._lists_kept != (names := frozenset(self._lists)):
+            await self._mirror.keep_lists({str(name): part for name, part in self._lists.items()})
+            self._lists_kept = names
 
 
 def _above(present: Registry, lost: Registry) -> Registry:

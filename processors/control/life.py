@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
 from cohort_store.compiling import activate, drop_retired
 from cohort_store.ports import Position
 from cohort_store.registry import Registry, VersionState
+from cohort_store.static_lists import TeamList
 
 ABSENT_LOOKS_MAX = 3
 """A configured topic that the broker does not list is struck after so many looks, and not while it only restarts."""
@@ -35,9 +36,9 @@ def building(registry: Registry) -> bool:
     )
 
 
-def taking_over(ready: int) -> Callable[[Registry], Registry]:
-    """The step that lets every version up to `ready` take over."""
-    return lambda registry: activate(registry, ready)
+def taking_over(ready: int, unfolded: Collection[TeamList] = ()) -> Callable[[Registry], Registry]:
+    """The step that lets every version up to `ready` take over, but for those that read a list in `unfolded`."""
+    return lambda registry: activate(registry, ready, unfolded)
 
 
 def dropping(through: int) -> Callable[[Registry], Registry]:

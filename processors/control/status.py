@@ -102,16 +102,16 @@ def complete_from_ms(version: CohortVersion, warm_from_ms: int) -> int:
     return max(version.activated_ms, warm_from_ms)
 
 
-def warming_until_ms(cohort: Cohort, version: CohortVersion, warm_from_ms: int) -> int | None:
+def warming_until_ms(version: CohortVersion, warm_from_ms: int) -> int | None:
     """The instant at which no earlier event can matter any more; None where one always can."""
-    return warm_up_of(version.when, cohort.key).until_ms(complete_from_ms(version, warm_from_ms))
+    return warm_up_of(version.when).until_ms(complete_from_ms(version, warm_from_ms))
 
 
 def _cohort(team: int, cohort: Cohort, sizes: Mapping[int, int], standing: tuple[int, int, int]) -> CohortStatus:
     warm_from, ready, now = standing
     active = cohort.active
     shown = active or cohort.versions[-1]
-    until = warming_until_ms(cohort, shown, warm_from)
+    until = warming_until_ms(shown, warm_from)
     if active is None:
         state = "building"
     elif ready < active.registry_version:

@@ -19,9 +19,12 @@ from cohort_store.settings import Settings
 from processors.clickhouse.changes import ChangesTable
 from processors.control.app import Parts, build_app, folder_of, topics_of
 from processors.control.compiler import Compiler
+from processors.control.filling import Filling
 from processors.control.registry_log import RegistryLog
 from processors.control.status import Status, status_of
+from processors.kafka import clients
 from processors.kafka.ends import end_offsets
+from processors.kafka.list_log import KafkaDeltaLog
 from processors.kafka.single_partition import SinglePartitionLog
 from processors.kafka.sources import partitions_of
 from processors.kafka.topics import DEFINITIONS, DELTAS, REGISTRY, ensure_topics
@@ -85,12 +88,16 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
     if history is not None:
         stack.push_async_callback(history.close)
     clock = clock_from(settings.clock)
+    producer = clients.producer(settings.kafka)
+    await producer.start()
+    stack.push_async_callback(producer.stop)
     return Parts(
         compiler=Compiler(definitions, RegistryLog(registry), mirror, clock, settings.shards),
         reader=reader,
         history=history,
         sources=lambda: partitions_of(settings.kafka, settings.sources),
         ends=lambda: _ends_of_deltas(settings),
+        filling=Filling(KafkaDeltaLog(producer), clock, settings.shards, settings.partitions),
         clock=clock,
         elapsed_ms=_elapsed_ms,
     )

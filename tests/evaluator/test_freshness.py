@@ -146,4 +146,4 @@ MIDNIGHT_MS = parse_instant_ms("2026-01-12")
     ],
 )
 def test_a_cohort_warms_by_its_longest_window_and_its_earliest_since(when: Plain, expected: WarmUp) -> None:
-    assert warm_up_of(when, "c") == expected
+    assert warm_up_of(when) == expected
