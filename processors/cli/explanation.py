@@ -24,6 +24,8 @@ def tree_lines(reason: Reason, depth: int = 1) -> Iterator[str]:
     named = f"  (cohort {reason.cohort})" if reason.cohort else ""
     until = f"  until {reason.changes_at}" if reason.changes_at else ""
     yield f"{'yes' if reason.holds else 'no':5}{'  ' * depth}{' '.join(words)}{named}{until}"
+    if reason.present is not None and reason.condition and "property" in reason.condition:
+        yield f"{'':5}{'  ' * (depth + 1)}{reason.condition['property']} is {reason.present}"
     for part in reason.parts:
         yield from tree_lines(part, depth + 1)
     for deciding in reason.decided_by:
