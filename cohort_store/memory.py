@@ -120,6 +120,11 @@ class MemoryStore:
         self._reach()
         return [_membership(self._of(subject), subject) for subject in subjects]
 
+    async def look_up(
+        self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject]
+    ) -> tuple[list[str | None], list[Membership]]:
+        return await self.persons(distinct_ids), await self.memberships(subjects)
+
     async def records(self, subjects: Sequence[Subject]) -> list[bytes | None]:
         self._reach()
         return [self._of(subject).records.get(subject) for subject in subjects]

@@ -228,6 +228,12 @@ class MembershipReader(Protocol):
         """One for each subject, in that order, in one round trip."""
         ...
 
+    async def look_up(
+        self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject]
+    ) -> tuple[list[str | None], list[Membership]]:
+        """As `persons` and `memberships`, in one round trip for both."""
+        ...
+
     async def records(self, subjects: Sequence[Subject]) -> list[bytes | None]:
         """The packed records, in that order."""
         ...

@@ -138,7 +138,7 @@ class CoalescingReader:
     async def _fetch(self, keys: Sequence[Key]) -> list[Read]:
         guesses = [self._guess(key) for key in keys]
         subjects = [Subject(team, PERSON, guess) for (team, _), guess in zip(keys, guesses, strict=True)]
-        persons, memberships = await asyncio.gather(self._reader.persons(keys), self._reader.memberships(subjects))
+        persons, memberships = await self._reader.look_up(keys, subjects)
         known = [person or key[1] for key, person in zip(keys, persons, strict=True)]
         wrong = [index for index, (guess, person) in enumerate(zip(guesses, known, strict=True)) if guess != person]
         if wrong:

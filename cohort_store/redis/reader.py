@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from cohort_store.ports import PAGE_MAX, Membership, MembersPage, Position
 from cohort_store.redis.keys import Layout, ShardKeys, unpack_person
@@ -23,13 +23,18 @@ class RedisMembershipReader:
         self._shards = shards
 
     async def persons(self, distinct_ids: Sequence[tuple[int, str]]) -> list[str | None]:
-        asked = [(self._keys(Subject(team, DISTINCT_ID, text)), team, text) for team, text in distinct_ids]
-        held = await self._get((keys, keys.person(team, text)) for keys, team, text in asked)
-        return [None if packed is None else unpack_person(packed) for packed in held]
+        persons, _ = await self.look_up(distinct_ids, ())
+        return persons
 
     async def memberships(self, subjects: Sequence[Subject]) -> list[Membership]:
+        _, memberships = await self.look_up((), subjects)
+        return memberships
+
+    async def look_up(
+        self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject]
+    ) -> tuple[list[str | None], list[Membership]]:
         shards = [shard_of(subject, self._shards) for subject in subjects]
-        calls = []
+        calls = [self._person_call(team, text) for team, text in distinct_ids]
         for shard, subject in zip(shards, subjects, strict=True):
             keys = self._layout[shard]
             calls.append(Call(keys.prefix, pack(b"SMEMBERS", keys.memberships(subject))))
@@ -37,11 +42,15 @@ class RedisMembershipReader:
         distinct = dict.fromkeys(shards)
         calls += [_standing_call(self._layout[shard]) for shard in distinct]
         replies = await self._link.run(calls)
-        standings = dict(zip(distinct, replies[len(subjects) :], strict=True))
-        return [_membership(handles, standings[shard]) for shard, handles in zip(shards, replies, strict=False)]
+        held, sets = replies[: len(distinct_ids)], replies[len(distinct_ids) : len(distinct_ids) + len(subjects)]
+        standings = dict(zip(distinct, replies[len(held) + len(sets) :], strict=True))
+        persons = [None if packed is None else unpack_person(packed) for packed in held]
+        return persons, [_membership(handles, standings[shard]) for shard, handles in zip(shards, sets, strict=True)]
 
     async def records(self, subjects: Sequence[Subject]) -> list[bytes | None]:
-        return await self._get((keys, keys.record(each)) for keys, each in ((self._keys(s), s) for s in subjects))
+        keys = [self._keys(subject) for subject in subjects]
+        wanted = zip(keys, subjects, strict=True)
+        return await self._link.run([Call(of.prefix, pack(b"GET", of.record(subject))) for of, subject in wanted])
 
     async def members(self, handle: int, cursor: str | None, limit: int) -> MembersPage:
         place = Place() if cursor is None else Place.parse(cursor)
@@ -68,8 +77,9 @@ class RedisMembershipReader:
     def _keys(self, subject: Subject) -> ShardKeys:
         return self._layout[shard_of(subject, self._shards)]
 
-    async def _get(self, wanted: Iterable[tuple[ShardKeys, bytes]]) -> list[bytes | None]:
-        return await self._link.run([Call(keys.prefix, pack(b"GET", key)) for keys, key in wanted])
+    def _person_call(self, team: int, distinct_id: str) -> Call:
+        keys = self._keys(Subject(team, DISTINCT_ID, distinct_id))
+        return Call(keys.prefix, pack(b"GET", keys.person(team, distinct_id)))
 
 
 def _standing_call(keys: ShardKeys) -> Call:

@@ -6,6 +6,8 @@ from cohort_store.ports import PAGE_MAX, DistinctIdWrite, Membership, Outcome
 from cohort_store.subjects import DISTINCT_ID, Subject, shard_of
 from tests.contract.building import SHARDS, START_MS, Owner, View, person, uuid_persons, write
 
+_PAIR = DistinctIdWrite(1, "d", "p", 1)
+
 
 def some(count: int, shard: int = 0) -> list[Subject]:
     return [subject for subject, _ in zip(uuid_persons(shard), range(count), strict=False)]
@@ -51,6 +53,18 @@ async def test_persons_come_in_the_order_asked_with_repeats_and_gaps(view: View)
     asked = [(1, "d4"), (2, "d4"), (2, "d19"), (1, "nobody"), (1, "d4"), (1, "d0")]
     assert await view.reader.persons(asked) == ["p4", None, "p19", None, "p4", "p0"]
     assert await view.reader.persons([]) == []
+
+
+async def test_persons_and_memberships_looked_up_together_are_those_looked_up_alone(view: View) -> None:
+    owner = owner_of_distinct_id(view, 1, "d")
+    members = some(3, owner.shard)
+    await owner.commit(*(write(subject, joined=(7,)) for subject in members[:2]), distinct_ids=(_PAIR,))
+    pairs, subjects = [(1, "nobody"), (1, "d"), (1, "d")], [members[2], members[0], person(0), members[1], members[0]]
+    persons, memberships = await view.reader.look_up(pairs, subjects)
+    assert (persons, memberships) == (await view.reader.persons(pairs), await view.reader.memberships(subjects))
+    assert persons == [None, "p", "p"]
+    assert [set(each.handles) for each in memberships] == [set(), {7}, set(), {7}, {7}]
+    assert await view.reader.look_up([], []) == ([], [])
 
 
 async def test_of_a_shard_without_a_position_nothing_can_be_said(view: View) -> None:

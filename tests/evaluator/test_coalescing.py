@@ -112,7 +112,7 @@ async def test_an_id_that_changes_its_person_is_answered_rightly_at_once() -> No
 async def test_a_store_that_is_away_gives_reads_that_say_so_and_the_next_ones_work() -> None:
     store, reports = await _filled(ada=[HANDLE]), Reports()
     reader = CoalescingReader(store, reports)
-    store.unreachable_for(2)
+    store.unreachable_for(1)
     away = await asyncio.gather(reader.read(1, "ada"), reader.read(1, "grace"))
     assert [read.membership for read in away] == [None, None]
     assert _handles(await reader.read(1, "ada")) == {HANDLE}
