@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cohort_store.errors import Reject
-from processors.offline import timelines_engine
+from processors.offline import clickhouse_engine, timelines_engine
 from processors.offline.definitions import Asked
 from processors.offline.log import Log
 from processors.offline.timelines_engine import Members
 
 
-class NoEngine(Reject):
-    """The engine cannot answer here; the message says which one can."""
-
-
 def members_by(engine: Literal["timelines", "clickhouse"], asked: Asked, log: Log, now: int) -> Members:
-    """Who is in each cohort at `now`. Raises NoEngine."""
+    """Who is in each cohort at `now`."""
     if engine == "clickhouse":
-        raise NoEngine("the engine clickhouse does not translate these definitions yet; use --engine timelines")
+        return clickhouse_engine.members_at(asked, log, now)
     return timelines_engine.members_at(asked, log, now)

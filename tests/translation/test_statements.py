@@ -28,6 +28,21 @@ GOLDEN: dict[str, dict[str, Any]] = {
     "stopped": {"kind": "stopped", "event": "search", "within": "90d", "recent": "30d"},
     "restarted": {"kind": "restarted", "event": "login", "within": "30d", "recent": "7d"},
     "regularly": {"kind": "regularly", "event": "login", "period": "7d", "periods": 4, "min_periods": 3, "times": 2},
+    "sequence": {
+        "kind": "sequence",
+        "first": {"event": "signup"},
+        "then": {"event": "upgrade"},
+        "then_within": "2d",
+        "within": "30d",
+    },
+    "sequence_of_one": {
+        "kind": "sequence",
+        "first": {"event": "login"},
+        "then": {"event": "login"},
+        "then_within": "2d",
+        "since": "2026-01-12",
+        "until": "2026-02-12",
+    },
     "tree": {
         "all": [
             {"not": {"kind": "performed", "event": "refund", "within": "30d"}},
