@@ -6,11 +6,11 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import flags, ingest, latency, memory
+from benchmarks import conditions, flags, ingest, latency, members, memory
 
 
 def main() -> None:
-    """Ingest, latency at half of the rate that ingest took, flags, memory."""
+    """Ingest, latency at half of the rate that ingest took, flags, memory, conditions, members of files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     ingest.load_arguments(parser)
     load = ingest.load_of(parser.parse_args())
@@ -19,6 +19,8 @@ def main() -> None:
     latency.report(asyncio.run(latency.measure(int(taken.rate / 2), broker=load.broker)))
     flags.report(asyncio.run(flags.measure()))
     memory.report(asyncio.run(memory.measure()))
+    conditions.report(conditions.measure())
+    members.report(members.measure())
     if taken.wrong:
         sys.exit(f"ingest: {taken.wrong} wrong members: the figures do not count")
 

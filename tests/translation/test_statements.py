@@ -165,6 +165,17 @@ def test_whatever_an_event_a_property_or_a_value_is_called_it_means_itself_and_n
     assert [row[0] for row in kept] == ["her"]
 
 
+def test_a_person_is_named_once_however_many_events_she_has(memory: Memory) -> None:
+    memory.command("DROP TABLE IF EXISTS log")
+    memory.command(EVENTS_SQL.format(table="log"))
+    event = {"person_id": "her", "event": "purchase", "time_ms": 1_000, "properties": "{}"}
+    memory.insert("log", ({**event, "uuid": str(number)} for number in range(3)))
+    when = parse_cohort({"key": "c", "when": GOLDEN["performed"]}).when
+    for persons in ("", "SELECT 'her'"):
+        sql = memberships({"c": when}, events_of("log"), persons)
+        assert memory.query(sql, {"now": 2_000}) == [["c", "her"]]
+
+
 def test_a_condition_that_two_cohorts_share_is_worked_out_once() -> None:
     when = parse_cohort({"key": "c", "when": GOLDEN["count"]}).when
     assert len(list(conditions_of(when))) == 1

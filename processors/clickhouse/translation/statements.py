@@ -61,7 +61,7 @@ def memberships(cohorts: Mapping[str, Node], source: str, persons: str = "") -> 
     numbers: dict[AnyCondition, int] = {each.condition: index for index, each in enumerate(bound)}
     verdicts = [f"({_holds(each)}) AS c{index}" for index, each in enumerate(bound)]
     trees = [f"if({_tree(node, numbers)}, [{literals.text(key)}], [])" for key, node in cohorts.items()]
-    known = " UNION DISTINCT ".join(["SELECT person_id FROM source", *([persons] if persons else [])])
+    known = " UNION DISTINCT ".join(["SELECT DISTINCT person_id FROM source", *([persons] if persons else [])])
     parts = [
         *_timelines(bound, selectors, source),
         f"persons AS (\n    {known}\n)",

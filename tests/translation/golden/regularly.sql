@@ -49,7 +49,7 @@ timelines AS (
     GROUP BY person_id
 ),
 persons AS (
-    SELECT person_id FROM source
+    SELECT DISTINCT person_id FROM source
 ),
 verdicts AS (
     SELECT
