@@ -82,7 +82,8 @@ def activate(registry: Registry, ready: int, unfolded: Collection[TeamList] = ()
 
 def drop_retired(registry: Registry, through: int) -> Registry:
     """Let go of what was retired with registry version `through` or before; `registry` itself where nothing was."""
-    if all(retired_in > through for retired_in in registry.retired_in()):
+    dropped = [retired_in for retired_in in registry.retired_in() if retired_in <= through]
+    if not dropped:
         return registry
     teams = {
         team: msgspec.structs.replace(
@@ -91,7 +92,9 @@ def drop_retired(registry: Registry, through: int) -> Registry:
         for team, of_team in registry.teams.items()
     }
     version = registry.version + 1
-    return msgspec.structs.replace(registry, version=version, cohorts_version=version, teams=teams)
+    return msgspec.structs.replace(
+        registry, version=version, cohorts_version=version, readers_from=max(dropped), teams=teams
+    )
 
 
 def check(cohorts: Sequence[CohortDefinition]) -> None:

@@ -41,12 +41,15 @@ class CohortView:
     complemented: bool
     """Whether those stored are the exceptions."""
     registry_version: int
+    """The one that brought the active version."""
+    known_in: int
+    """The one that the reader knows all this from."""
     activated_ms: int
     warm_up: WarmUp
 
 
-def view_of(cohort: Cohort) -> CohortView:
-    """The view of a cohort of the registry; parses its tree, so make it once a registry version."""
+def view_of(cohort: Cohort, registry_version: int) -> CohortView:
+    """The view of a cohort of the registry of that version; parses its tree, so make it once a registry version."""
     version = cohort.active
     return CohortView(
         id=cohort.id,
@@ -57,6 +60,7 @@ def view_of(cohort: Cohort) -> CohortView:
         number=version.number if version else 0,
         complemented=version.complemented if version else False,
         registry_version=version.registry_version if version else 0,
+        known_in=registry_version,
         activated_ms=version.activated_ms if version else 0,
         warm_up=warm_up_of(version.when) if version else WarmUp(always=True),
     )
@@ -64,7 +68,7 @@ def view_of(cohort: Cohort) -> CohortView:
 
 def member_of(cohort: CohortView, membership: Membership | None) -> bool | None:
     """Whether the subject is in the cohort; None where nothing can be said. `membership` None: the store is away."""
-    if membership is None or membership.ready is None or not 0 < cohort.registry_version <= membership.ready:
+    if membership is None or not _can_answer(cohort, membership):
         return None
     return (cohort.handle in membership.handles) is not cohort.complemented
 
@@ -73,12 +77,18 @@ def status_of(cohort: CohortView, membership: Membership | None, stale_after_ms:
     """How good the cohort's answer is. Data older than `stale_after_ms` at `now` counts as stale."""
     if cohort.handle == 0:
         return Status.BUILDING
-    if membership is None or membership.ready is None or membership.ready < cohort.registry_version:
+    if membership is None or not _can_answer(cohort, membership):
         return Status.UNAVAILABLE
     # First: whoever waits for a cohort to warm must learn that nothing flows any more.
     if membership.stale or now - membership.now_ms > stale_after_ms:
         return Status.STALE
     return Status.OK if is_warm(cohort, membership) else Status.WARMING
+
+
+def _can_answer(cohort: CohortView, membership: Membership) -> bool:
+    """Whether the shard has folded the version that the reader knows, and still keeps it up."""
+    is_kept = membership.readers_from <= cohort.known_in
+    return is_kept and membership.ready is not None and 0 < cohort.registry_version <= membership.ready
 
 
 def is_warm(cohort: CohortView, membership: Membership) -> bool:
@@ -100,6 +110,11 @@ def trouble_with(cohort: CohortView, membership: Membership | None) -> str:
         return f"the membership store could not be reached for cohort {cohort.key}"
     if membership.ready is None:
         return f"the person's shard holds no position yet, so cohort {cohort.key} cannot answer"
+    if membership.readers_from > cohort.known_in:
+        return (
+            f"registry version {cohort.known_in} is all that this reader knows, and the person's shard has let go of "
+            f"what versions before {membership.readers_from} name, so cohort {cohort.key} cannot answer"
+        )
     return (
         f"the person's shard has folded registry version {membership.ready} "
         f"and cohort {cohort.key} needs {cohort.registry_version}"

@@ -240,7 +240,9 @@ def _membership(shard: _Shard, subject: Subject) -> Membership:
     if position is None:
         return Membership(frozenset(), None, 0, False, 0)
     handles = frozenset(shard.memberships.get(subject, ()))
-    return Membership(handles, position.ready, position.now_ms, position.stale, position.warm_from_ms)
+    return Membership(
+        handles, position.ready, position.now_ms, position.stale, position.warm_from_ms, position.readers_from
+    )
 
 
 class RegistryCopy:

@@ -49,6 +49,8 @@ class Position(NamedTuple):
     """Whether a source partition was left out of `now` because it gave no sign of life."""
     warm_from_ms: int = 0
     """The instant before which the shard may have missed events: its answers are warming until a window later."""
+    readers_from: int = 0
+    """A reader with an older registry than this one may name versions whose members the shard has let go."""
 
 
 class RecordWrite(NamedTuple):
@@ -208,6 +210,8 @@ class Membership(NamedTuple):
     now_ms: int
     stale: bool
     warm_from_ms: int
+    readers_from: int = 0
+    """See `Position`: a reader whose registry is older must not take an absent handle for an answer."""
 
 
 class MembersPage(NamedTuple):

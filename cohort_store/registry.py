@@ -98,6 +98,8 @@ class Registry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Source topic → the partitions whose progress marks a shard's now waits for."""
     shards: int = 0
     """How many shards the installation has, fixed when it was made; 0 in a registry that does not say it yet."""
+    readers_from: int = 0
+    """The lowest registry version whose readers find all that it names; of what older ones name, some is dropped."""
     applied: str = ""
     """Id of the last apply that control compiled, or refused, up to this version."""
     refused: str = ""

@@ -38,7 +38,9 @@ class Catalog:
 
 def compile_catalog(registry: Registry) -> Catalog:
     """Compile every team. Raises Crash where a registry was not made by `compiling.assign`."""
-    return Catalog(registry.version, {team: _compile_team(of_team) for team, of_team in registry.teams.items()})
+    return Catalog(
+        registry.version, {team: _compile_team(of_team, registry.version) for team, of_team in registry.teams.items()}
+    )
 
 
 def cohorts_by_name(views: Sequence[CohortView]) -> dict[str, CohortView]:
@@ -46,8 +48,8 @@ def cohorts_by_name(views: Sequence[CohortView]) -> dict[str, CohortView]:
     return {str(view.id): view for view in views} | {view.key: view for view in views}
 
 
-def _compile_team(registry: TeamRegistry) -> TeamCatalog:
-    views = [view_of(cohort) for cohort in registry.cohorts]
+def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
+    views = [view_of(cohort, version) for cohort in registry.cohorts]
     known = cohorts_by_name(views)
     flags: dict[str, CompiledFlag] = {}
     refused: dict[str, str] = {}

@@ -150,6 +150,8 @@ def pack_position(position: Position) -> list[bytes]:
         *(b"stale", b"%d" % position.stale),
         *(b"warm_from_ms", b"%d" % position.warm_from_ms),
     ]
+    if position.readers_from:
+        fields += (b"readers_from", b"%d" % position.readers_from)
     for topic, offset in position.offsets.items():
         name = topic.encode()
         fields += (b"next:" + name, b"%d" % offset.next, b"last:" + name, offset.last_id)
@@ -172,6 +174,7 @@ def unpack_position(fields: Sequence[bytes]) -> Position | None:
         changes_offset=int(held[b"changes_offset"]),
         stale=held[b"stale"] == b"1",
         warm_from_ms=int(held[b"warm_from_ms"]),
+        readers_from=int(held.get(b"readers_from", 0)),
     )
 
 

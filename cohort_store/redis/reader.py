@@ -11,7 +11,7 @@ from cohort_store.redis.listing import Listing, Place, read_page
 from cohort_store.redis.positions import read_positions
 from cohort_store.subjects import DISTINCT_ID, Subject, shard_of
 
-_STANDING = (b"ready", b"now_ms", b"stale", b"warm_from_ms")
+_STANDING = (b"ready", b"now_ms", b"stale", b"warm_from_ms", b"readers_from")
 
 
 class RedisMembershipReader:
@@ -38,7 +38,8 @@ class RedisMembershipReader:
         for shard, subject in zip(shards, subjects, strict=True):
             keys = self._layout[shard]
             calls.append(Call(keys.prefix, pack(b"SMEMBERS", keys.memberships(subject))))
-        # Positions behind the sets: where a shard is lost in between, it is the position that is missing.
+        # Positions behind the sets: where a shard is lost in between, it is the position that is missing, and where
+        # it lets go of a version in between, the position says so.
         distinct = dict.fromkeys(shards)
         calls += [_standing_call(self._layout[shard]) for shard in distinct]
         replies = await self._link.run(calls)
@@ -87,7 +88,14 @@ def _standing_call(keys: ShardKeys) -> Call:
 
 
 def _membership(handles: Sequence[bytes], standing: Sequence[bytes | None]) -> Membership:
-    ready, now_ms, stale, warm_from_ms = standing
+    ready, now_ms, stale, warm_from_ms, readers_from = standing
     if ready is None:
         return Membership(frozenset(), None, 0, False, 0)
-    return Membership(frozenset(map(int, handles)), int(ready), int(now_ms or 0), stale == b"1", int(warm_from_ms or 0))
+    return Membership(
+        frozenset(map(int, handles)),
+        int(ready),
+        int(now_ms or 0),
+        stale == b"1",
+        int(warm_from_ms or 0),
+        int(readers_from or 0),
+    )

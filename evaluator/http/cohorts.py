@@ -140,7 +140,9 @@ def _worst(cohort: CohortView, seen: Iterable[Membership | None], stale_after_ms
 
 def _as_read(position: Position) -> Membership:
     """A shard's position as a subject of that shard, stored nowhere, would be read."""
-    return Membership(frozenset(), position.ready, position.now_ms, position.stale, position.warm_from_ms)
+    return Membership(
+        frozenset(), position.ready, position.now_ms, position.stale, position.warm_from_ms, position.readers_from
+    )
 
 
 def _cohort(catalog: TeamCatalog, key: str) -> CohortView:

@@ -168,7 +168,8 @@ async def _person(settings: Settings, team: int, subject_id: str) -> dict[str, A
             "shard": shard_of(subject, settings.shards),
             **_quality(membership, now),
             "cohorts": [
-                _standing(view_of(cohort), membership, settings.max_hold_ms, now) for cohort in of_team.cohorts
+                _standing(view_of(cohort, roll.registry.version), membership, settings.max_hold_ms, now)
+                for cohort in of_team.cohorts
             ],
             "record": None if record is None else _record(record, of_team),
         }

@@ -219,6 +219,7 @@ def _above(present: Registry, lost: Registry) -> Registry:
     return msgspec.structs.replace(
         present,
         version=lost.version + 1,
+        readers_from=lost.version + 1,
         next_handle=max(present.next_handle, lost.next_handle),
         next_cohort_id=max(present.next_cohort_id, lost.next_cohort_id),
     )

@@ -102,6 +102,9 @@ class Owner:
     def _follow(self, partition: Partition, plan: Plan) -> None:
         partition.clock.follow(plan.registry.partitions(), self._elapsed_ms())
         for shard in partition.shards.values():
+            # Before any record is looked at with the plan: it lets go of what the plan does not know.
+            readers_from = max(plan.registry.readers_from, shard.position.readers_from)
+            shard.position = shard.position._replace(readers_from=readers_from)
             if not shard.known or shard.position.ready >= plan.registry.cohorts_version:
                 shard.position = shard.position._replace(ready=max(plan.version, shard.position.ready))
                 shard.sweeping = False

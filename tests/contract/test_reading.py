@@ -72,11 +72,11 @@ async def test_of_a_shard_without_a_position_nothing_can_be_said(view: View) -> 
 
 
 async def test_a_membership_brings_the_standing_of_its_shard(view: View) -> None:
-    standing = {"ready": 12, "now_ms": START_MS + 3, "stale": True, "warm_from_ms": START_MS - 9}
+    standing = {"ready": 12, "now_ms": START_MS + 3, "stale": True, "warm_from_ms": START_MS - 9, "readers_from": 11}
     await Owner(view.store, 2).commit(write(person(2), joined=(4,)), position_fields=standing)
     await Owner(view.store, 3).commit()
     asked = [person(3), person(2), person(2, seed=1), person(5), person(2)]
-    member = Membership(frozenset({4}), 12, START_MS + 3, True, START_MS - 9)
+    member = Membership(frozenset({4}), 12, START_MS + 3, True, START_MS - 9, 11)
     assert await view.reader.memberships(asked) == [
         Membership(frozenset(), 1, START_MS, False, 0),
         member,

@@ -254,6 +254,7 @@ def test_a_version_that_is_replaced_is_kept_up_and_told_to_nobody_until_it_is_dr
     assert [(c.handle, c.active) for c in plan.cohorts] == [(new, True), (old, False)]
     gone = drop_retired(edited, edited.version)
     assert gone.version == gone.cohorts_version == edited.version + 1
+    assert (edited.readers_from, gone.readers_from) == (0, edited.version)
     assert [c.handle for c in compile_plan(gone).team(1).cohorts] == [new]
 
 

@@ -69,6 +69,7 @@ def cohort_view(key: str = "buyers", number: int = 1, **fields: Any) -> CohortVi
         "number": 1,
         "complemented": False,
         "registry_version": 5,
+        "known_in": 5,
         "activated_ms": NOW_MS,
         "warm_up": WarmUp(DAY_MS),
     }

@@ -95,6 +95,15 @@ def test_a_position_is_a_hash_of_these_fields() -> None:
     assert fields[0] == b"commit"
 
 
+def test_a_position_from_which_something_was_let_go_has_one_field_more() -> None:
+    position = POSITION._replace(readers_from=7)
+    fields = keys.pack_position(position)
+    pairs = set(zip(fields[::2], fields[1::2], strict=True))
+    former = keys.pack_position(POSITION)
+    assert pairs - set(zip(former[::2], former[1::2], strict=True)) == {(b"readers_from", b"7")}
+    assert keys.unpack_position(fields) == position
+
+
 def test_a_persons_version_is_in_front_of_her_id_in_an_order_that_bytes_keep() -> None:
     assert keys.pack_person(3, "p:é") == b"\x80\x00\x00\x00\x00\x00\x00\x03p:\xc3\xa9"
     assert keys.unpack_person(b"\x80\x00\x00\x00\x00\x00\x00\x03p:\xc3\xa9") == "p:é"

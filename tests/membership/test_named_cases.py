@@ -337,7 +337,7 @@ def test_a_reader_with_the_registry_before_an_edit_finds_the_old_versions_member
         (person,) = world.persons
         world.happen(person, "buy")
         await world.settle()
-        view = view_of(world.cohorts()[0])
+        view = view_of(world.cohorts()[0], world.log.registry.version)
         edited = {"key": "recent", "when": {"kind": "performed", "event": "view", "within": "13s"}}
         world.define([] if is_pruned else [edited])
         await _folded(world)
@@ -354,6 +354,8 @@ def test_a_reader_with_the_registry_before_an_edit_finds_the_old_versions_member
         await _folded(world)
         (membership,) = await world.store.memberships([Subject(1, 0, person)])
         assert view.handle not in membership.handles
+        assert await _is_member(world, view) is None, "and then it is told that nothing can be said"
+        assert all(view_of(each, ended).known_in >= membership.readers_from for each in world.cohorts())
         await world.stop()
 
     _simulate(story())
