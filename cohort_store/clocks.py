@@ -12,7 +12,13 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from cohort_store.errors import Crash
+
 _FORMAT = struct.Struct("<q")
+
+
+class BadClock(Crash, ValueError):
+    """The file of a clock is not there, or holds no instant."""
 
 
 class Clock(Protocol):
@@ -47,16 +53,21 @@ class SteppedClock:
 class FileClock:
     """A clock kept in a file of 8 bytes (little-endian int64), so that many processes share stepped time.
 
-    One process sets it, any number read it. A file of any other size raises ValueError at the first read.
+    One process sets it, any number read it. A file of any other size, or none, raises BadClock at each read.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def now_ms(self) -> int:
-        raw = self._path.read_bytes()
+        try:
+            raw = self._path.read_bytes()
+        except OSError as error:
+            raise BadClock(
+                f"clock file {self._path} cannot be read ({error.strerror}); write it, or set MUSTER_CLOCK to system"
+            ) from None
         if len(raw) != _FORMAT.size:
-            raise ValueError(
+            raise BadClock(
                 f"clock file {self._path}: {len(raw)} bytes, not {_FORMAT.size}; write it with FileClock.set"
             )
         now_ms: int = _FORMAT.unpack(raw)[0]

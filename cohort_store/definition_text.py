@@ -29,6 +29,8 @@ _INTEGER = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
 _STEP = re.compile(r"(\[\d+\]|\.?[^.\[]+)$")
 
+_HALF = re.compile("[\ud800-\udfff]")
+
 # libyaml's scanner where the wheel carries it; the one in Python reads the same, more slowly.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -70,7 +72,26 @@ def read_text(source: DefinitionText) -> LocatedValue:
     except UnicodeDecodeError as error:
         line = source.raw.count(b"\n", 0, error.start) + 1
         raise BadDefinition(f"{name}:{line}", f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    return _read_json(name, text) if name.lower().endswith(".json") else _read_yaml(name, text)
+    read = _read_json(name, text) if name.lower().endswith(".json") else _read_yaml(name, text)
+    _refuse_half_characters(read)
+    return read
+
+
+def _refuse_half_characters(read: LocatedValue) -> None:
+    """Half of a surrogate pair is no character, and can be stored in no text."""
+    waiting: list[tuple[str, Any]] = [("", read.value)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += ((path, key) for key in value)
+            waiting += ((f"{path}.{key}" if path else str(key), inner) for key, inner in value.items())
+        elif isinstance(value, list):
+            waiting += ((f"{path}[{index}]", inner) for index, inner in enumerate(value))
+        elif isinstance(value, str) and (half := _HALF.search(value)):
+            raise BadDefinition(
+                _HALF.sub("?", read.where(path)),
+                f"holds {half[0]!r}, half of a surrogate pair; write the character itself, or both halves",
+            )
 
 
 def is_text_unquoted(text: str) -> bool:

@@ -6,10 +6,14 @@ The file is `muster.toml` in the working directory, or the one that `MUSTER_CONF
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from cohort_store.addresses import check_brokers, check_history, check_view
+from cohort_store.clocks import clock_from
 
 Codec = Literal["posthog", "plain", "posthog_person"]
 PERSON_CODECS = ("posthog_person",)
@@ -25,7 +29,7 @@ class Settings(BaseSettings):
     redis: str = Field(
         "redis://127.0.0.1:6379/0", description="Redis or Valkey URL; of a Cluster any nodes: redis://a:6379,b:6379."
     )
-    redis_cluster: bool = Field(False, description="Whether that URL names a node of a Cluster.")
+    redis_cluster: bool = Field(False, validate_default=True, description="Whether that URL names a node of a Cluster.")
     redis_replicas: int = Field(0, ge=0, le=5, description="Replicas that must have a change before it goes out.")
     redis_prefix: str = Field("m", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="First part of every Redis key.")
     clickhouse: str = Field("", description="ClickHouse URL, http://user:password@host:8123/database; empty: none.")
@@ -58,6 +62,19 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65_535, description="Port of a worker's Prometheus metrics; 0: none.")
     data_dir: str = Field("./muster-data", description="Folder of the embedded parts and of control's state.")
 
+    @field_validator("kafka", "redis", "clickhouse", "clock")
+    @classmethod
+    def _an_address(cls, value: str, info: ValidationInfo) -> str:
+        _CHECKS[str(info.field_name)](value)
+        return value
+
+    @field_validator("redis_cluster")
+    @classmethod
+    def _nodes_of_a_cluster(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and "," in info.data.get("redis", ""):
+            raise ValueError("MUSTER_REDIS names several nodes, which only a Cluster has; set this to true")
+        return value
+
     @field_validator("topic_replication")
     @classmethod
     def _some_replicas(cls, value: int) -> int:
@@ -86,3 +103,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls, os.environ.get("MUSTER_CONFIG", "muster.toml"))
         return init_settings, env_settings, toml
+
+
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "kafka": check_brokers,
+    "redis": check_view,
+    "clickhouse": check_history,
+    "clock": clock_from,
+}

@@ -216,7 +216,9 @@ def _shards(settings: Settings, registry: Registry, positions: Mapping[int, Posi
 
 
 async def _control(settings: Settings) -> list[Finding]:
-    url = url_of("", settings.control_port, "/status/")
+    if not settings.control_port:
+        return [Finding("control", Verdict.NOTE, "has no web views", "set MUSTER_CONTROL_PORT to a port to have them")]
+    url = url_of(settings.control_host, settings.control_port, "/status/")
     status, body = await asyncio.to_thread(get, url)
     if status != HTTPStatus.OK:
         return [Finding("control", Verdict.WRONG, f"answers {url} with {status}: {body[:300]}", "see its log")]
@@ -224,6 +226,9 @@ async def _control(settings: Settings) -> list[Finding]:
 
 
 async def _evaluator(settings: Settings) -> list[Finding]:
+    if not settings.evaluator_port:
+        detail = "listens on a port that the system chooses, so that it cannot be asked here"
+        return [Finding("evaluator", Verdict.NOTE, detail, "set MUSTER_EVALUATOR_PORT to a port")]
     url = url_of(settings.evaluator_host, settings.evaluator_port, "/ready")
     status, body = await asyncio.to_thread(get, url)
     if status != HTTPStatus.OK:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import tomllib
@@ -23,6 +24,7 @@ from rich.console import Console
 
 from cohort_store.errors import MusterError
 from cohort_store.settings import Settings
+from cohort_store.subjects import ID_BYTES_MAX
 from processors.up.configuration import live_configuration
 
 FAILED, USAGE = 1, 2
@@ -32,6 +34,8 @@ DATA_DIR = "MUSTER_DATA_DIR"
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 T = TypeVar("T")
+_LOGIN = re.compile(r"[^/'\"\s,]*@")
+"""Of an address: it may hold a password."""
 
 
 class Failed(MusterError):
@@ -106,6 +110,17 @@ def invocation(context: typer.Context, as_json: bool = False) -> Invocation:
     return Invocation(before.data, before.as_json or as_json, before.errors)
 
 
+def subject_id(text: str) -> str:
+    """An id that somebody can have. Raises BadParameter, which is wrong usage."""
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:
+        raise typer.BadParameter("it is not UTF-8; give the id as it stands in the events", param_hint="ID") from None
+    if not 1 <= length <= ID_BYTES_MAX:
+        raise typer.BadParameter(f"it has {length} bytes; an id has 1 to {ID_BYTES_MAX}", param_hint="ID")
+    return text
+
+
 def print_json(plain: Any) -> None:
     """One value as one line on stdout, written at once."""
     sys.stdout.write(msgspec.json.encode(plain).decode() + "\n")
@@ -134,4 +149,5 @@ def _sentence(found: Any) -> str:
         file = os.environ.get(CONFIG, "muster.toml")
         return f"{file} has a setting {name!r}, which Muster does not know: remove it or check its spelling"
     where = f"setting MUSTER_{name.upper()}{inner} (or {name} in muster.toml)"
-    return f"{where}: {found['msg']}, got {found.get('input')!r:.80}"
+    got = _LOGIN.sub("…@", repr(found.get("input")))
+    return f"{where}: {found['msg'].removeprefix('Value error, ')}, got {got:.80}"

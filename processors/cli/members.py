@@ -14,6 +14,7 @@ from cohort_store.errors import Retry
 from cohort_store.settings import Settings
 from cohort_store.wording import readable
 from processors.cli.invocation import Failed, Json, invocation, run_async
+from processors.cli.invocation import subject_id as checked_id
 
 if TYPE_CHECKING:
     from cohort_store.freshness import CohortView
@@ -145,7 +146,7 @@ def person(
     as_json: Json = False,
 ) -> None:
     shared = invocation(context, as_json)
-    found = run_async(_person(shared.settings(), team, subject_id))
+    found = run_async(_person(shared.settings(), team, checked_id(subject_id)))
     shared.answer(found, lambda console: _show_person(console, found))
 
 

@@ -19,6 +19,7 @@ from cohort_store.settings import Settings
 from processors.cli.invocation import FAILED, Failed, Invocation, Json, invocation, run_async
 from processors.cli.sending import Pace, Sending, Sent
 from processors.codecs.codec import EventCodec, codecs_of
+from processors.codecs.event import YEAR_2000_MS
 from processors.event_files import EventLine, read_lines
 from processors.row_files import BadLine, is_csv, opened
 
@@ -149,12 +150,20 @@ def _source(settings: Settings, file: Path, limit: int | None, wanted: tuple[str
 
 
 def _end_ms(settings: Settings, end: str) -> int:
+    now = clock_from(settings.clock).now_ms()
     if end == "now":
-        return clock_from(settings.clock).now_ms()
+        return now
     try:
-        return parse_instant_ms(end)
+        end_ms = parse_instant_ms(end)
     except ValueError as error:
         raise typer.BadParameter(f"{error}, or now", param_hint="--end") from None
+    latest = now + settings.future_ms_max
+    if not YEAR_2000_MS <= end_ms <= latest:
+        raise typer.BadParameter(
+            f"events of {end} are refused; the last one must be of 2000-01-01 to {format_instant(latest)}",
+            param_hint="--end",
+        )
+    return end_ms
 
 
 def _watched(lines: Iterator[EventLine | BadLine], progress: Callable[[], None]) -> Iterator[EventLine | BadLine]:

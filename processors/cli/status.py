@@ -50,7 +50,7 @@ async def _read(settings: Settings) -> tuple[Status, list[Any] | None]:
     from processors.control import wiring
 
     try:
-        code, body = await asyncio.to_thread(get, url_of("", settings.control_port, "/flow/"))
+        code, body = await asyncio.to_thread(get, url_of(settings.control_host, settings.control_port, "/flow/"))
         flow: list[Any] | None = msgspec.json.decode(body) if code == 200 else None
     except (OSError, msgspec.DecodeError):
         flow = None

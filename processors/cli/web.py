@@ -12,7 +12,11 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
 
 def url_of(host: str, port: int, path: str) -> str:
     """Where a role that listens on that host is asked from this machine."""
-    return f"http://{'127.0.0.1' if host in _EVERYWHERE else host}:{port}{path}"
+    if host in _EVERYWHERE:
+        host = "127.0.0.1"
+    elif ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"http://{host}:{port}{path}"
 
 
 def get(url: str) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from cohort_store.clocks import clock_from
-from cohort_store.errors import Retry
+from cohort_store.errors import Crash, Retry
 from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, check_shards, decode_registry
 from cohort_store.settings import Settings
@@ -44,7 +44,11 @@ def run(settings: Settings) -> None:
 async def serve(settings: Settings) -> None:
     """Compile definitions and keep the books until cancelled."""
     _quieten()
-    folder_of(settings).mkdir(parents=True, exist_ok=True)
+    folder = folder_of(settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Crash(f"{folder} cannot be made ({error.strerror}): set MUSTER_DATA_DIR to a folder") from None
     await ensure_topics(settings.kafka, topics_of(settings), replication=settings.topic_replication)
     async with AsyncExitStack() as stack:
         parts = await _connected(settings, stack)

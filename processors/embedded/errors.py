@@ -4,6 +4,7 @@
 
     MusterError
     └── EmbeddedError
+        ├── FolderUnfit    the data folder is none, or cannot be written
         ├── FolderInUse    another process has the data folder open
         ├── PartMissing    this machine has no binary for the part
         └── PartFailed     the part ended, or was not ready in time
@@ -16,6 +17,15 @@ from cohort_store.errors import MusterError
 
 class EmbeddedError(MusterError):
     """Base of every error of the embedded parts."""
+
+
+class FolderUnfit(EmbeddedError):
+    """The folder cannot be made or written."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"data folder {folder} cannot be used ({error.strerror}): name a folder that is there or can be made"
+        )
 
 
 class FolderInUse(EmbeddedError):

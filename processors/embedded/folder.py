@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from processors.embedded.errors import FolderInUse
+from processors.embedded.errors import FolderInUse, FolderUnfit
 
 LOCK_FILE = "lock"
 
@@ -23,10 +23,15 @@ class FolderLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Create the folder if need be and take the hold; FolderInUse if another process has it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / LOCK_FILE
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        """Create the folder if need be and take the hold.
+
+        FolderInUse if another process has it, FolderUnfit if it cannot be made or written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise FolderUnfit(self.folder, error) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from cohort_store.settings import Settings
 from processors.cli import reference
 from processors.cli.application import build, run
+from processors.cli.web import url_of
 from processors.embedded.folder import FolderLock
 from processors.roles import WIRINGS
 from processors.up.configuration import environment_of, live_configuration, write_configuration
@@ -124,6 +125,33 @@ def test_doctor_names_every_part_that_is_away_with_a_remedy(
     wrong = {finding["part"]: finding["remedy"] for finding in answer["findings"] if finding["verdict"] == "wrong"}
     assert set(wrong) == {"kafka", "redis", "clickhouse", "registry", "control", "evaluator"}
     assert all(wrong.values())
+
+
+def test_doctor_calls_nothing_wrong_that_was_turned_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (NOWHERE | {"MUSTER_CONTROL_PORT": "0", "MUSTER_EVALUATOR_PORT": "0"}).items():
+        monkeypatch.setenv(name, value)
+    run(["doctor", "--json"])
+    found = {each["part"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert (found["control"]["verdict"], found["evaluator"]["verdict"]) == ("note", "note")
+    assert "MUSTER_CONTROL_PORT" in found["control"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8300/ready"),
+        ("", "http://127.0.0.1:8300/ready"),
+        ("0.0.0.0", "http://127.0.0.1:8300/ready"),
+        ("::", "http://127.0.0.1:8300/ready"),
+        ("::1", "http://[::1]:8300/ready"),
+        ("[fe80::2]", "http://[fe80::2]:8300/ready"),
+        ("flags.example", "http://flags.example:8300/ready"),
+    ],
+)
+def test_a_role_is_asked_where_it_listens(host: str, url: str) -> None:
+    assert url_of(host, 8300, "/ready") == url
 
 
 def test_a_folder_on_which_nothing_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,6 +179,8 @@ JSON_CASES = [
     ("key twice", '{"cohorts": [\n{"key": "a", "key": "b"}]}', "f.json:2", "'key'", "keep one"),
     ("no JSON", '{"cohorts": [\n{"key": "a",}]}', "f.json:2", "not JSON", "column 13", "correct it"),
     ("NaN", '{"cohorts": NaN}', "f.json", "NaN", "finite number"),
+    ("half a character", '{"cohorts": [{"key": "a",\n"when": "\\ud83d"}]}', "f.json: cohorts[0].when", "both halves"),
+    ("half a key", '{"cohorts": [{"a\\udc00": 1}]}', "f.json: cohorts[0]", "both halves"),
     ("infinite", '{"cohorts": 1e999}', "f.json", "1e999", "finite number"),
     ("too deep", "[" * 100_000, "f.json", "60 levels"),
     ("one page", '{"results": [], "next": "http://localhost/?page=2"}', "f.json:1: next", "limit"),
