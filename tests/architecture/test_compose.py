@@ -39,9 +39,17 @@ def test_every_service_says_when_it_is_healthy(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROLES)
 def test_a_role_waits_for_healthy_parts_that_exist(name: str) -> None:
-    needed = ROLES[name]["depends_on"]
+    needed = {part: how for part, how in ROLES[name]["depends_on"].items() if part not in ROLES}
     assert {"kafka", "view"} <= set(needed) <= PARTS
     assert all(condition == {"condition": "service_healthy"} for condition in needed.values())
+
+
+def test_one_role_builds_the_image_and_the_others_wait_for_it_and_look_for_it_nowhere_else() -> None:
+    (builder,) = [name for name, service in ROLES.items() if "build" in service]
+    assert set(ROLES[builder]["depends_on"]) <= PARTS
+    for name in ROLES.keys() - {builder}:
+        assert ROLES[name]["depends_on"][builder] == {"condition": "service_started"}
+        assert ROLES[name]["pull_policy"] == "never"
 
 
 @pytest.mark.parametrize("name", ROLES)
