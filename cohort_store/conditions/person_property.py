@@ -52,7 +52,7 @@ class PersonProperty:
     def __init__(self, test: PropertyTest) -> None:
         self.register = test.property
         self.bytes_max = len(test.property.encode()) + VALUE_BYTES_MAX + VERSION_BYTES + FRAME_BYTES
-        self._test = test
+        self.test = test
 
     def holds(self, present: Register | None, now: int) -> bool:
         return self._dated.holds(self._properties(present), now)
@@ -70,11 +70,11 @@ class PersonProperty:
 
     @cached_property
     def _dated(self) -> DatedTest:
-        return compile_dated_test(self._test)
+        return compile_dated_test(self.test)
 
     @cached_property
     def _canonical(self) -> str:
-        return msgspec.json.encode(self._test.canonical()).decode()
+        return msgspec.json.encode(self.test.canonical()).decode()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PersonProperty) and other._canonical == self._canonical

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort_store.definitions import parse_tree
-from cohort_store.deltas import Delta, DeltaEntry
+from cohort_store.deltas import Delta, DeltaEntry, RegisterWrite
 from cohort_store.folding import Folded, ask_at, fold
 from cohort_store.plans import TeamPlan, compile_plan
-from cohort_store.records import EMPTY, Record
+from cohort_store.records import EMPTY, Record, Register
 from processors.clickhouse.translation.sources import EVENTS_SQL, events_of
-from processors.clickhouse.translation.statements import memberships, reduction
+from processors.clickhouse.translation.statements import memberships, reduction, registers_reduction
 from processors.embedded.chdb_memory import Memory
 from tests.domain.roll import SOMEBODY, delta_of, registry_of
 from tests.domain.strategies import HORIZON, START, Cohorts, cohort_sets, histories
@@ -35,6 +35,7 @@ class Asked(NamedTuple):
     cohorts: Cohorts
     plan: TeamPlan
     reduction: str
+    registers: str
     memberships: str
 
 
@@ -46,7 +47,8 @@ def asked(cohorts: Cohorts) -> Asked:
     return Asked(
         cohorts,
         plan,
-        reduction(plan.conditions, plan.selectors, SOURCE),
+        reduction(plan.conditions, plan.selectors, SOURCE) if plan.selectors else "",
+        registers_reduction(plan.person_properties, SOURCE),
         memberships(trees, SOURCE, persons),
     )
 
@@ -72,9 +74,14 @@ def rows_of(person: str, events: Sequence[Event]) -> Iterator[Mapping[str, Any]]
 def reduced(memory: Memory, what: Asked, count: int, now: int) -> list[Delta]:
     """What SQL keeps of each person."""
     entries: list[list[DeltaEntry]] = [[] for _ in range(count)]
-    for person, selector, time_ms, tag in memory.query(what.reduction, {"now": now}):
-        entries[int(person)].append(DeltaEntry(selector, time_ms, tag))
-    return [Delta(SOMEBODY, tuple(found)) for found in entries]
+    writes: list[list[RegisterWrite]] = [[] for _ in range(count)]
+    if what.plan.selectors:
+        for person, selector, time_ms, tag in memory.query(what.reduction, {"now": now}):
+            entries[int(person)].append(DeltaEntry(selector, time_ms, tag))
+    if what.plan.person_properties:
+        for person, name, version, value in memory.query(what.registers, {"now": now}):
+            writes[int(person)].append(RegisterWrite(name, version, value))
+    return [Delta(SOMEBODY, tuple(e), tuple(w)) for e, w in zip(entries, writes, strict=True)]
 
 
 def folded(delta: Delta, plan: TeamPlan, now: int) -> Record:
@@ -128,7 +135,10 @@ def test_a_reduced_history_answers_as_the_whole_one_at_all_later_times_whatever_
 def united(deltas: Sequence[Delta]) -> Record:
     """Entries of all deltas together, unpruned."""
     lines: dict[int, set[tuple[int, ...]]] = {}
+    registers: dict[str, Register] = {}
     for delta in deltas:
         for entry in delta.entries:
             lines.setdefault(entry.selector, set()).add((entry.time_ms, entry.tag))
-    return Record(timelines={selector: tuple(sorted(line)) for selector, line in lines.items()})
+        for name, version, value in delta.registers:
+            registers[name] = max((version, value), registers.get(name, (version, value)))
+    return Record(timelines={selector: tuple(sorted(line)) for selector, line in lines.items()}, registers=registers)

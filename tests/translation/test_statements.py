@@ -9,15 +9,17 @@ import msgspec
 import pytest
 
 from cohort_store.conditions import kinds
-from cohort_store.definitions import parse_cohort
+from cohort_store.definitions import parse_cohort, parse_tree
 from cohort_store.errors import Crash
 from cohort_store.plans import conditions_of
 from processors.clickhouse.translation.conditions import translation_of, translations
 from processors.clickhouse.translation.sources import EVENTS_SQL, events_of
-from processors.clickhouse.translation.statements import memberships, reduction
+from processors.clickhouse.translation.statements import memberships, reduction, registers_reduction
+from processors.clickhouse.translation.timelines import Bound
 from processors.embedded.chdb_memory import Memory
 from tests.domain.roll import plan_of
 
+LISTS = "SELECT digest, person_id FROM lists"
 FOLDER = Path(__file__).with_name("golden")
 SELECTION = {"event": "purchase", "where": [{"property": "plan", "value": ["pro", "team"]}]}
 GOLDEN: dict[str, dict[str, Any]] = {
@@ -43,6 +45,8 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "since": "2026-01-12",
         "until": "2026-02-12",
     },
+    "person_property": {"kind": "person_property", "property": "plan", "op": "is_date_before", "value": "-7d"},
+    "static_list": {"kind": "static_list", "list": "0123456789abcdef", "count": 2},
     "tree": {
         "all": [
             {"not": {"kind": "performed", "event": "refund", "within": "30d"}},
@@ -64,27 +68,21 @@ GOLDEN: dict[str, dict[str, Any]] = {
 }
 
 
-OF_REGISTERS = {"person_property", "static_list"}
-"""They read no events."""
-
-
 def both(when: dict[str, Any]) -> str:
     """The two statements of a cohort, as a golden file has them."""
-    cohort = {"key": "somebody", "when": when}
-    plan = plan_of([cohort])
-    parts = (
-        reduction(plan.conditions, plan.selectors, events_of("log")),
-        memberships({"somebody": parse_cohort(cohort).when}, events_of("log")),
-    )
-    return ";\n".join(parts)
+    tree, source = parse_tree(when), events_of("log")
+    bound = Bound.numbered(conditions_of(tree))
+    names = [each.register for each in bound.registers]
+    kept = registers_reduction(names, source) if names else reduction(bound.conditions, bound.selectors, source)
+    return f"{kept};\n{memberships({'somebody': tree}, source, lists='' if 'list' not in when else LISTS)}"
 
 
 def test_every_kind_of_condition_has_its_sql() -> None:
-    assert set(translations()) == {kind.kind_name() for kind in kinds()} - OF_REGISTERS
+    assert set(translations()) == {kind.kind_name() for kind in kinds()}
 
 
 def test_every_kind_of_condition_has_a_golden_file() -> None:
-    assert {kind.kind_name() for kind in kinds()} - OF_REGISTERS <= set(GOLDEN)
+    assert {kind.kind_name() for kind in kinds()} <= set(GOLDEN)
     assert {path.stem for path in FOLDER.glob("*.sql")} == set(GOLDEN)
 
 
@@ -174,6 +172,17 @@ def test_a_person_is_named_once_however_many_events_she_has(memory: Memory) -> N
     for persons in ("", "SELECT 'her'"):
         sql = memberships({"c": when}, events_of("log"), persons)
         assert memory.query(sql, {"now": 2_000}) == [["c", "her"]]
+
+
+def test_who_is_named_in_a_static_list_is_in_it_with_no_event_at_all(memory: Memory) -> None:
+    memory.command("DROP TABLE IF EXISTS log")
+    memory.command(EVENTS_SQL.format(table="log"))
+    digest = str(GOLDEN["static_list"]["list"])
+    lists = f"SELECT '{digest}' AS digest, 'her' AS person_id UNION ALL SELECT 'another list', 'him'"
+    leaf = parse_tree(GOLDEN["static_list"])
+    others = parse_tree({"not": GOLDEN["static_list"]})
+    sql = memberships({"in": leaf, "out": others}, events_of("log"), "SELECT arrayJoin(['her', 'him'])", lists)
+    assert sorted(memory.query(sql, {"now": 2_000})) == [["in", "her"], ["out", "him"]]
 
 
 def test_a_condition_that_two_cohorts_share_is_worked_out_once() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from cohort_store.errors import Crash
 
 _ESCAPES = str.maketrans(
@@ -26,6 +28,11 @@ _ESCAPES = str.maketrans(
 def text(value: str) -> str:
     """A String literal that ClickHouse reads back as this text, and that ends where it ends."""
     return f"'{value.translate(_ESCAPES)}'"
+
+
+def json_text(value: str) -> str:
+    """A text as JSON; to be quoted once more."""
+    return msgspec.json.encode(value).decode()
 
 
 def texts(values: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from cohort_store.property_dates import ISO_PATTERN, SECONDS_MAX, SECONDS_MIN
 from cohort_store.semantic_versions import VERSION_CHARS_MAX, VERSION_PATTERN
 from processors.clickhouse.translation import literals
+from processors.clickhouse.translation.registers import WRITES_OF
 
 # ClickHouse writes lists and objects as compact as Python does, but for three notations: -0 for -0.0, U+2028 and U+2029
 # escaped, and other escapes in capitals. The pattern passes over texts whole, so that it finds -0 among numbers only.
@@ -89,6 +90,7 @@ _VERSION_OF_PARTS = """(parts) -> (
 ) AS version_of_parts"""
 
 _LAMBDAS = (
+    WRITES_OF,
     _VERSION_OF,
     _VERSION_OF_PARTS,
     _IS_VERSION,

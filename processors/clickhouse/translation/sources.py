@@ -1,4 +1,9 @@
-"""Events and persons as the statements read them."""
+"""Events as the statements read them: a subquery with these columns.
+
+`person_id`, `event`, `time_ms` (Int64, since 1970), `tag` (`timelines.tag_of`), `properties` (JSON text) and
+`person_properties` (JSON text of a snapshot of the person's, or empty). Sound events alone, whose persons are known;
+the same one may come twice.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ CREATE TABLE {table} (
 """
 """A table of events that are sound, and whose persons are known."""
 
-EVENTS_COLUMNS = "person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties"
+EVENTS_COLUMNS = "person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties"
 
 
 def events_of(table: str) -> str:

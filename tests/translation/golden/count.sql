@@ -1,36 +1,36 @@
 WITH {now:Int64} AS now,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT
         person_id,
         time_ms,
         tag,
-        true AND time_ms > now - 604800000 AS s1
+        true AND time_ms > now - 604800000 AS s0
     FROM source
-    WHERE s1
+    WHERE s0
 ),
 timelines AS (
     SELECT
         person_id,
-        arraySort(groupUniqArrayIf((time_ms, tag), s1)) AS t1
+        arraySort(groupUniqArrayIf((time_ms, tag), s0)) AS t0
     FROM marked
     GROUP BY person_id
 ),
 kept AS (
     SELECT
         person_id,
-        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 604800000 AND e.1 <= now, t1), -4), arrayFilter(e -> e.1 > now, t1))) AS k1
+        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 604800000 AND e.1 <= now, t0), -4), arrayFilter(e -> e.1 > now, t0))) AS k0
     FROM timelines
 )
 SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
 FROM kept
-ARRAY JOIN arrayMap(e -> (1, e.1, e.2), k1) AS row
+ARRAY JOIN arrayMap(e -> (0, e.1, e.2), k0) AS row
 ;
 WITH {now:Int64} AS now,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT

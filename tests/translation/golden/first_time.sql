@@ -14,36 +14,36 @@ WITH {now:Int64} AS now,
     JSONExtractString(json, name)
 ) AS text_of,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT
         person_id,
         time_ms,
         tag,
-        (event = 'purchase') AS s1,
-        (event = 'purchase' AND isValidJSON(properties) AND ((JSONType(properties, 'plan') != 'Null') AND text_of(properties, 'plan') IN ('pro', 'team'))) AS s2
+        (event = 'purchase') AS s0,
+        (event = 'purchase' AND isValidJSON(properties) AND ((JSONType(properties, 'plan') != 'Null') AND text_of(properties, 'plan') IN ('pro', 'team'))) AS s1
     FROM source
-    WHERE s1 OR s2
+    WHERE s0 OR s1
 ),
 timelines AS (
     SELECT
         person_id,
-        arraySort(groupUniqArrayIf((time_ms, tag), s1)) AS t1,
-        arraySort(groupUniqArrayIf((time_ms, tag), s2)) AS t2
+        arraySort(groupUniqArrayIf((time_ms, tag), s0)) AS t0,
+        arraySort(groupUniqArrayIf((time_ms, tag), s1)) AS t1
     FROM marked
     GROUP BY person_id
 ),
 kept AS (
     SELECT
         person_id,
-        arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t1[1].1, t1), 1, 1)) AS k1,
-        arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t1[1].1, t2), 1, 1)) AS k2
+        arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t0[1].1, t0), 1, 1)) AS k0,
+        arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t0[1].1, t1), 1, 1)) AS k1
     FROM timelines
 )
 SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
 FROM kept
-ARRAY JOIN arrayConcat(arrayMap(e -> (1, e.1, e.2), k1), arrayMap(e -> (2, e.1, e.2), k2)) AS row
+ARRAY JOIN arrayConcat(arrayMap(e -> (0, e.1, e.2), k0), arrayMap(e -> (1, e.1, e.2), k1)) AS row
 ;
 WITH {now:Int64} AS now,
 (raw) -> replaceAll(
@@ -61,7 +61,7 @@ WITH {now:Int64} AS now,
     JSONExtractString(json, name)
 ) AS text_of,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT

@@ -14,33 +14,33 @@ WITH {now:Int64} AS now,
     JSONExtractString(json, name)
 ) AS text_of,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT
         person_id,
         time_ms,
         tag,
-        (event = 'purchase' AND isValidJSON(properties) AND ((JSONType(properties, 'plan') != 'Null') AND text_of(properties, 'plan') IN ('pro', 'team'))) AND time_ms > 1768175999999 AS s1
+        (event = 'purchase' AND isValidJSON(properties) AND ((JSONType(properties, 'plan') != 'Null') AND text_of(properties, 'plan') IN ('pro', 'team'))) AND time_ms > 1768175999999 AS s0
     FROM source
-    WHERE s1
+    WHERE s0
 ),
 timelines AS (
     SELECT
         person_id,
-        arraySort(groupUniqArrayIf((time_ms, tag), s1)) AS t1
+        arraySort(groupUniqArrayIf((time_ms, tag), s0)) AS t0
     FROM marked
     GROUP BY person_id
 ),
 kept AS (
     SELECT
         person_id,
-        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > 1768175999999 AND e.1 <= least(now, 1770897600000), t1), -1), arrayFilter(e -> e.1 > greatest(now, 1768175999999) AND e.1 <= 1770897600000, t1))) AS k1
+        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > 1768175999999 AND e.1 <= least(now, 1770897600000), t0), -1), arrayFilter(e -> e.1 > greatest(now, 1768175999999) AND e.1 <= 1770897600000, t0))) AS k0
     FROM timelines
 )
 SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
 FROM kept
-ARRAY JOIN arrayMap(e -> (1, e.1, e.2), k1) AS row
+ARRAY JOIN arrayMap(e -> (0, e.1, e.2), k0) AS row
 ;
 WITH {now:Int64} AS now,
 (raw) -> replaceAll(
@@ -58,7 +58,7 @@ WITH {now:Int64} AS now,
     JSONExtractString(json, name)
 ) AS text_of,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT

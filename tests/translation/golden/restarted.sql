@@ -1,36 +1,36 @@
 WITH {now:Int64} AS now,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT
         person_id,
         time_ms,
         tag,
-        (event = 'login') AS s1
+        (event = 'login') AS s0
     FROM source
-    WHERE s1
+    WHERE s0
 ),
 timelines AS (
     SELECT
         person_id,
-        arraySort(groupUniqArrayIf((time_ms, tag), s1)) AS t1
+        arraySort(groupUniqArrayIf((time_ms, tag), s0)) AS t0
     FROM marked
     GROUP BY person_id
 ),
 kept AS (
     SELECT
         person_id,
-        arrayDistinct(arrayConcat(arraySlice(t1, 1, 1), arraySlice(arrayFilter(e -> e.1 <= now - 604800000, t1), -1), arraySlice(arrayFilter(e -> e.1 <= now, t1), -1), arrayFilter((e, first, last) -> e.1 > now - 604800000 AND (first <= 1 OR last <= 1 OR e.1 > now), t1, arrayEnumerateUniq(arrayMap(e -> intDiv(e.1, 1987200000), t1)), arrayReverse(arrayEnumerateUniq(arrayReverse(arrayMap(e -> intDiv(e.1, 1987200000), t1))))))) AS k1
+        arrayDistinct(arrayConcat(arraySlice(t0, 1, 1), arraySlice(arrayFilter(e -> e.1 <= now - 604800000, t0), -1), arraySlice(arrayFilter(e -> e.1 <= now, t0), -1), arrayFilter((e, first, last) -> e.1 > now - 604800000 AND (first <= 1 OR last <= 1 OR e.1 > now), t0, arrayEnumerateUniq(arrayMap(e -> intDiv(e.1, 1987200000), t0)), arrayReverse(arrayEnumerateUniq(arrayReverse(arrayMap(e -> intDiv(e.1, 1987200000), t0))))))) AS k0
     FROM timelines
 )
 SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
 FROM kept
-ARRAY JOIN arrayMap(e -> (1, e.1, e.2), k1) AS row
+ARRAY JOIN arrayMap(e -> (0, e.1, e.2), k0) AS row
 ;
 WITH {now:Int64} AS now,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT

@@ -1,42 +1,42 @@
 WITH {now:Int64} AS now,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT
         person_id,
         time_ms,
         tag,
-        (event = 'refund') AND time_ms > now - 2592000000 AS s1,
-        (event = 'purchase') AND time_ms > now - 7776000000 AS s2,
-        ((event = 'upgrade') OR (isValidJSON(properties) AND (JSONType(properties, 'vip') != 'Null'))) AND time_ms > now - 86400000 AS s3
+        (event = 'refund') AND time_ms > now - 2592000000 AS s0,
+        (event = 'purchase') AND time_ms > now - 7776000000 AS s1,
+        ((event = 'upgrade') OR (isValidJSON(properties) AND (JSONType(properties, 'vip') != 'Null'))) AND time_ms > now - 86400000 AS s2
     FROM source
-    WHERE s1 OR s2 OR s3
+    WHERE s0 OR s1 OR s2
 ),
 timelines AS (
     SELECT
         person_id,
+        arraySort(groupUniqArrayIf((time_ms, tag), s0)) AS t0,
         arraySort(groupUniqArrayIf((time_ms, tag), s1)) AS t1,
-        arraySort(groupUniqArrayIf((time_ms, tag), s2)) AS t2,
-        arraySort(groupUniqArrayIf((time_ms, tag), s3)) AS t3
+        arraySort(groupUniqArrayIf((time_ms, tag), s2)) AS t2
     FROM marked
     GROUP BY person_id
 ),
 kept AS (
     SELECT
         person_id,
-        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 2592000000 AND e.1 <= now, t1), -1), arrayFilter(e -> e.1 > now, t1))) AS k1,
-        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 7776000000 AND e.1 <= now, t2), -3), arrayFilter(e -> e.1 > now, t2))) AS k2,
-        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 86400000 AND e.1 <= now, t3), -1), arrayFilter(e -> e.1 > now, t3))) AS k3
+        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 2592000000 AND e.1 <= now, t0), -1), arrayFilter(e -> e.1 > now, t0))) AS k0,
+        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 7776000000 AND e.1 <= now, t1), -3), arrayFilter(e -> e.1 > now, t1))) AS k1,
+        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 86400000 AND e.1 <= now, t2), -1), arrayFilter(e -> e.1 > now, t2))) AS k2
     FROM timelines
 )
 SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
 FROM kept
-ARRAY JOIN arrayConcat(arrayMap(e -> (1, e.1, e.2), k1), arrayMap(e -> (2, e.1, e.2), k2), arrayMap(e -> (3, e.1, e.2), k3)) AS row
+ARRAY JOIN arrayConcat(arrayMap(e -> (0, e.1, e.2), k0), arrayMap(e -> (1, e.1, e.2), k1), arrayMap(e -> (2, e.1, e.2), k2)) AS row
 ;
 WITH {now:Int64} AS now,
 source AS (
-    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties FROM log
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
 ),
 marked AS (
     SELECT

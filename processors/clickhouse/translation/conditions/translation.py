@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cohort_store.conditions.condition import Condition
+from cohort_store.conditions.condition import Condition, RegisterCondition
 
 C = TypeVar("C", bound=Condition)
+R = TypeVar("R", bound=RegisterCondition)
 
 Lines = Sequence[str]
 """For each selector of the condition, in its order, the column with a person's timeline: a sorted Array of distinct
@@ -27,3 +28,13 @@ class Translation(Generic[C]):
     """For each timeline an Array of its entries, in any order: at least what `Condition.keep` keeps, or as good."""
     floor: Callable[[C], str | None]
     """An instant at or before which no entry matters to either; None where there is none."""
+
+
+@dataclass(frozen=True)
+class RegisterTranslation(Generic[R]):
+    """The SQL of one kind that reads a register: of one person, over the alias `now`, and never NULL."""
+
+    kind: str
+    condition: type[R]
+    holds: Callable[[R, str], str]
+    """A Bool: what `RegisterCondition.holds` answers. The column is what `registers.present` makes."""
