@@ -294,7 +294,7 @@ def test_of_definitions_for_several_teams_one_must_be_named(folder: Path) -> Non
     assert asked(folder, events, "--team", "2").json == {"twice": []}
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"x" * 1000)[:-9]])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"x" * 1000)[:-9]], ids=["no gzip", "cut short"])
 def test_a_damaged_file_is_named(folder: Path, content: bytes) -> None:
     path = folder / "e.jsonl.gz"
     path.write_bytes(content)
