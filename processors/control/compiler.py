@@ -105,10 +105,12 @@ class Compiler:
         """
         async with self._turn:
             await self._registry.catch_up()
+            # Before anything is written: a write lets the mirror keep what is known here, and no more.
+            self._lists = {Name.parse(name): part for name, part in (await self._mirror.lists()).items()}
             await self._outlive(await self._mirror.fetch())
             check_shards(self.registry, self._shards)
             await self._read_definitions()
-            self._follow_lists({Name.parse(name): part for name, part in (await self._mirror.lists()).items()})
+            self._follow_lists(self._log.last.values)
             kept = {**registry_values(self.registry), **self._lists}
             if self._log.empty and kept:
                 _log.warning("control: the topic of definitions is empty; filling it from the registry")

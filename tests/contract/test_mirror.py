@@ -59,6 +59,16 @@ async def test_a_reader_who_has_fetched_nothing_hears_of_a_copy_at_once(mirrors:
     assert not await reader.changed(0.05)
 
 
+async def test_parts_of_lists_are_held_as_last_told_whatever_bytes_they_are(mirrors: Mirrors) -> None:
+    control, reader = mirrors
+    assert await reader.lists() == {}
+    await control.keep_lists({"list:1:a.0": b"\x00[]", "list:1:b.0": b"x" * 500_000})
+    await control.keep_lists({"list:1:b.0": b"x" * 500_000, "list:2:c.0": b"[]"})
+    assert await reader.lists() == {"list:1:b.0": b"x" * 500_000, "list:2:c.0": b"[]"}
+    await control.keep_lists({})
+    assert await reader.lists() == {}
+
+
 async def test_who_waits_hears_of_a_new_version_before_polling_would_tell(mirrors: Mirrors) -> None:
     control, reader = mirrors
     await control.publish(b"one", 1)

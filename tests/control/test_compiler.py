@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cohort_store.clocks import SteppedClock
-from cohort_store.definition_files import read_definitions
+from cohort_store.definition_files import Name, read_definitions
 from cohort_store.definition_text import DefinitionText
 from cohort_store.errors import WrongShards
 from cohort_store.memory import MemoryMirror, RegistryCopy
@@ -20,6 +20,7 @@ from processors.definition_changes import (
     canonical_values,
     marker,
     messages_for,
+    parse_values,
 )
 from processors.topic_log import RememberedLog, RememberedTopic
 
@@ -255,6 +256,38 @@ async def test_topics_that_an_in_memory_broker_lost_are_filled_from_the_mirror()
     after = handles(successor.registry)
     assert {key: after[key] for key in ("a", "b")} == handles(before)
     assert min(after["c"]) >= before.next_handle
+
+
+async def test_a_list_outlives_topics_that_were_lost_and_is_there_for_the_next_apply() -> None:
+    world = World()
+    compiler = await world.process()
+    await world.apply("one", "cohorts: [{key: v, members: [a, b]}]")
+    await compiler.compile()
+    assert list(compiler.lists.values()) == [b'["a","b"]']
+    world.definitions, world.registry = RememberedTopic(), RememberedTopic()
+    await world.process()
+    world.definitions, world.registry = RememberedTopic(), RememberedTopic()
+    successor = await world.process()
+    assert successor.lists == compiler.lists
+    log = DefinitionsLog()
+    for record in world.definitions.records:
+        log.add(Message(record.key, record.value))
+    assert parse_values(log.last.values).cohorts[Name("cohort", 1, "v")].members == ("a", "b")
+    await successor.compile()
+    assert successor.registry.refused == ""
+
+
+async def test_the_mirror_keeps_the_lists_that_the_registry_reads_and_no_others() -> None:
+    world = World()
+    compiler = await world.process()
+    await world.apply("one", "cohorts: [{key: v, members: [a, b]}]")
+    await compiler.compile()
+    await compiler.change(taking_over(compiler.registry.version))
+    await world.apply("two", "cohorts: [{key: v, members: [c]}]")
+    await compiler.compile()
+    assert sorted(world.copy.lists.values()) == [b'["a","b"]', b'["c"]'], "one is in force, the other building"
+    await compiler.change(taking_over(compiler.registry.version))
+    assert list(world.copy.lists.values()) == [b'["c"]']
 
 
 async def test_a_registry_topic_that_lost_its_last_versions_gives_out_no_handle_twice() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cohort_store.explaining import TIMES_MAX, Reason, Why, explain
 from cohort_store.folding import Folded, fold
 from cohort_store.plans import compile_team
-from cohort_store.records import EMPTY, Record
+from cohort_store.records import EMPTY, Record, Register
 from cohort_store.registry import TeamRegistry
 from tests.domain.roll import delta_of, registry_of
 from tests.domain.strategies import HORIZON, LAST, START, Cohorts, cohort_sets, histories, iso
@@ -19,9 +19,13 @@ UUID = "00000000-0000-0000-0000-00000000000"
 
 def whole_record(team: TeamRegistry, events: list[Event]) -> Record:
     lines: dict[int, set[tuple[int, ...]]] = {}
-    for selector, time_ms, tag, _ in delta_of(compile_team(team), events).entries:
+    delta = delta_of(compile_team(team), events)
+    for selector, time_ms, tag, _ in delta.entries:
         lines.setdefault(selector, set()).add((time_ms, tag))
-    return Record(timelines={selector: tuple(sorted(line)) for selector, line in lines.items()})
+    registers: dict[str, Register] = {}
+    for name, version, value in sorted(delta.registers):
+        registers[name] = (version, value)
+    return Record(timelines={selector: tuple(sorted(line)) for selector, line in lines.items()}, registers=registers)
 
 
 def why(cohorts: Cohorts, events: list[Event], now: int, *, pruned: bool = False) -> Why:
@@ -65,6 +69,15 @@ def check_branches(reason: Reason) -> None:
     else:
         assert reason.condition is not None
         assert parts == []
+
+
+def test_an_explanation_shows_a_property_of_the_person_and_when_its_date_turns() -> None:
+    trial = {"kind": "person_property", "property": "trial_ends", "op": "is_date_after", "value": "-1h"}
+    told = Event(f"{UUID}0", "seen", START, {"$set": {"trial_ends": iso(START)}})
+    found = why([{"key": "c", "when": trial}], [told], START + 1).reason
+    assert (found.holds, found.present, found.changes_at) == (True, f'"{iso(START)}"', iso(START + 3_600_000))
+    unknown = why([{"key": "c", "when": trial}], [], START + 1).reason
+    assert (unknown.holds, unknown.present, unknown.changes_at) == (False, "null", None)
 
 
 def bought(*minutes: int) -> list[Event]:
