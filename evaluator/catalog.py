@@ -20,6 +20,8 @@ class TeamCatalog:
     cohorts: Mapping[str, CohortView] = field(default_factory=dict)
     """By key."""
     flags: Mapping[str, CompiledFlag] = field(default_factory=dict)
+    registry: TeamRegistry = field(default_factory=lambda: TeamRegistry(0))
+    """As it was published: for explanations, which need the trees."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
 
@@ -60,7 +62,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             flags[flag.key] = compile_flag(flag, known)
-    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, refused)
+    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, registry, refused)
 
 
 def _key_of(raw: object, place: int) -> str:

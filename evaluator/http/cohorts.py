@@ -79,7 +79,7 @@ async def get_cohorts(service: Service, request: Request) -> Response:
 async def get_members(service: Service, request: Request) -> Response:
     catalog = service.authorized(request)
     limit = _limit(request.query.get("limit"))
-    cohort = _cohort(catalog, request.path["key"])
+    cohort = cohort_named(catalog, request.path["key"])
     if not cohort.listed:
         detail = f"cohort {cohort.key} keeps no list of members; set listed: true in its definition and apply it"
         raise Problem(409, ProblemBody("conflict", "not_listed", detail, "key"))
@@ -145,13 +145,14 @@ def _as_read(position: Position) -> Membership:
     )
 
 
-def _cohort(catalog: TeamCatalog, key: str) -> CohortView:
+def cohort_named(catalog: TeamCatalog, key: str, attr: str = "key") -> CohortView:
+    """A cohort by its key, or by its id. Problem 404 where there is none."""
     cohort = catalog.cohorts.get(key)
     if cohort is None:
         cohort = next((each for each in catalog.cohorts.values() if str(each.id) == key), None)
     if cohort is None:
         raise not_found(
-            "cohort_not_found", f"cohort {key[:100]!r} is not defined; GET /cohorts lists those that are", "key"
+            "cohort_not_found", f"cohort {key[:100]!r} is not defined; GET /cohorts lists those that are", attr
         )
     return cohort
 

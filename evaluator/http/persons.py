@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from cohort_store.durations import format_instant
@@ -30,45 +32,53 @@ class PersonAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far that instant is behind the clock."""
 
 
+class Asked(NamedTuple):
+    """Whom a request is about."""
+
+    subject: Subject
+    record: bytes | None
+    """Packed; None where nothing is stored of her."""
+    distinct_id: str | None
+    """The distinct id by which she was asked for."""
+
+
 async def get_person(service: Service, request: Request) -> Response:
     catalog = service.authorized(request)
-    asked = request.path.get("id", "")
-    distinct_id = request.query.get("distinct_id")
-    if distinct_id is not None:
-        person = (await _person_of(service, catalog.team, _checked(distinct_id, "distinct_id"))) or distinct_id
-    else:
-        person = _checked(asked, "id")
-    subject = Subject(catalog.team, PERSON, person)
-    known = await _is_known(service, subject)
-    if not known and distinct_id is None:
-        other = await _person_of(service, catalog.team, person)
-        if other is not None:
-            distinct_id, subject = person, Subject(catalog.team, PERSON, other)
-            known = await _is_known(service, subject)
-    membership = (await within_deadline(service.reader.memberships([subject])))[0]
+    asked = await person_asked_for(service, request, catalog.team)
+    membership = (await within_deadline(service.reader.memberships([asked.subject])))[0]
     now = service.clock.now_ms()
     cohorts = [describe(cohort, membership, service.stale_after_ms, now) for cohort in catalog.cohorts.values()]
-    return answer(_answer(service, subject, membership, now, known=known, distinct_id=distinct_id, cohorts=cohorts))
+    return answer(_answer(service, asked, membership, now, cohorts))
+
+
+async def person_asked_for(service: Service, request: Request, team: int) -> Asked:
+    """The person of the path's `id`, or of `?distinct_id=`; an id of which nothing is stored may be a distinct id."""
+    distinct_id = request.query.get("distinct_id")
+    if distinct_id is not None:
+        person = (await _person_of(service, team, _checked(distinct_id, "distinct_id"))) or distinct_id
+    else:
+        person = _checked(request.path.get("id", ""), "id")
+    subject = Subject(team, PERSON, person)
+    record = await _record(service, subject)
+    if record is None and distinct_id is None:
+        other = await _person_of(service, team, person)
+        if other is not None:
+            distinct_id, subject = person, Subject(team, PERSON, other)
+            record = await _record(service, subject)
+    return Asked(subject, record, distinct_id)
 
 
 def _answer(
-    service: Service,
-    subject: Subject,
-    membership: Membership,
-    now: int,
-    *,
-    known: bool,
-    distinct_id: str | None,
-    cohorts: list[CohortAnswer],
+    service: Service, asked: Asked, membership: Membership, now: int, cohorts: list[CohortAnswer]
 ) -> PersonAnswer:
     answered = membership.ready is not None
     return PersonAnswer(
-        person=subject.id,
-        known=known,
+        person=asked.subject.id,
+        known=asked.record is not None,
         registry_version=service.registry.catalog.version,
-        shard=shard_of(subject, service.shards),
+        shard=shard_of(asked.subject, service.shards),
         cohorts=cohorts,
-        distinct_id=distinct_id,
+        distinct_id=asked.distinct_id,
         now=format_instant(membership.now_ms) if answered else None,
         data_age_ms=data_age_ms(membership, now) if answered else None,
     )
@@ -78,8 +88,8 @@ async def _person_of(service: Service, team: int, distinct_id: str) -> str | Non
     return (await within_deadline(service.reader.persons([(team, distinct_id)])))[0]
 
 
-async def _is_known(service: Service, subject: Subject) -> bool:
-    return (await within_deadline(service.reader.records([subject])))[0] is not None
+async def _record(service: Service, subject: Subject) -> bytes | None:
+    return (await within_deadline(service.reader.records([subject])))[0]
 
 
 def _checked(text: str, attr: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.http import cohorts, flags, health, openapi, persons
+from evaluator.http import cohorts, flags, health, openapi, persons, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 
@@ -97,6 +97,24 @@ ROUTES: tuple[Route, ...] = (
             persons.PersonAnswer,
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
+            secured=True,
+        ),
+    ),
+    Route(
+        "GET",
+        "/persons/{id}/why/{cohort}",
+        why.get_why,
+        openapi.Operation(
+            "Why a person is in a cohort, or is not: the tree with each condition's verdict, the events that decide "
+            "it, and when it changes next if nothing more is done",
+            why.WhyAnswer,
+            parameters=(
+                openapi.Parameter("id", "path", "The person's id."),
+                openapi.Parameter("cohort", "path", "The cohort's key, or its id."),
+                _DISTINCT_ID,
+                openapi.Parameter("at", "query", "An instant to come: as it will be if nothing more is done."),
+            ),
+            problems=(400, 401, 404, 409, 503),
             secured=True,
         ),
     ),

@@ -62,8 +62,8 @@ def run_files(paths: Sequence[Path]) -> Iterator[CaseResult]:
 
 def _check_expected(cases: ReadCases, asked: Asked, index: int) -> None:
     for key in cases.file.cases[index].expect:
-        if key not in asked.cohorts:
-            known = ", ".join(sorted(asked.cohorts)) or "none is"
+        if asked.registry.cohort(key) is None:
+            known = ", ".join(sorted(cohort.key for cohort in asked.registry.cohorts)) or "none is"
             raise cases.refusal(f"cases[{index}].expect.{key}", f"cohort {key!r} is not defined; these are: {known}")
 
 

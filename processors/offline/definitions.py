@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cohort_store.compiling import assign
 from cohort_store.definition_files import COHORT, Definitions, Name, place_of
-from cohort_store.definitions import CohortDefinition
 from cohort_store.errors import BadDefinition, Reject
 from cohort_store.plans import TeamPlan, compile_plan
 from cohort_store.registry import Registry, TeamRegistry
@@ -27,8 +26,6 @@ class Asked:
     """One team's cohorts, ready to be asked of a log."""
 
     team: int
-    cohorts: Mapping[str, CohortDefinition]
-    """By key."""
     registry: TeamRegistry
     plan: TeamPlan
     routes: TeamRoutes
@@ -52,11 +49,16 @@ def chosen_team(definitions: Definitions, team: int | None) -> int:
 
 def compile_asked(definitions: Definitions, team: int) -> Asked:
     """The team's cohorts, compiled. Raises BadDefinition for what only shows in the whole."""
-    cohorts = {name.key: cohort for name, cohort in definitions.cohorts.items() if name.team == team}
+    cohorts = [cohort for name, cohort in definitions.cohorts.items() if name.team == team]
     try:
-        registry = assign(Registry(), list(cohorts.values()), {}, applied="", now=0)
+        registry = assign(Registry(), cohorts, {}, applied="", now=0)
     except BadDefinition as error:
         raise BadDefinition(place_of(definitions, Name(COHORT, team, error.path)), error.problem) from None
+    return asked_of(registry, team)
+
+
+def asked_of(registry: Registry, team: int) -> Asked:
+    """What is in force for a team."""
     plan = compile_plan(registry)
     routes = compile_routes(plan).teams.get(team) or TeamRoutes({}, ())
-    return Asked(team, cohorts, registry.team(team), plan.team(team), routes)
+    return Asked(team, registry.team(team), plan.team(team), routes)

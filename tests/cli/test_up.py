@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from cohort_store.durations import format_instant, parse_instant_ms
 from cohort_store.settings import Settings
 from processors.cli.application import run
 from processors.roles import WIRINGS
@@ -206,6 +207,34 @@ def test_somebody_never_seen_is_in_the_negative_cohorts_only(shop: Up) -> None:
     assert found["known"] is False
     members = {each["cohort"] for each in found["cohorts"] if each["member"]}
     assert members == {"unassisted", "rarely-searching"}
+
+
+def test_why_shows_what_decides_a_membership_and_until_when(shop: Up) -> None:
+    (member, *_) = shop.answer("who", "regulars")["ids"]
+    found = shop.answer("why", member, "regulars")
+    why = found["why"]
+    assert (why["member"], why["version"], found["known"], found["from_history"]) == (True, 1, True, False)
+    (deciding,) = why["reason"]["decided_by"]
+    assert (deciding["events"], len(deciding["times"])) == ("purchase", 3)
+    assert why["changes_at"] == why["reason"]["changes_at"] > why["now"]
+    said = shop.muster("why", member, "regulars").stdout
+    assert f"{member} is in regulars (version 1) at " in said
+    assert f"3 x purchase: {', '.join(deciding['times'])}" in said
+    assert shop.answer("why", member, "regulars", "--at", why["changes_at"])["why"]["member"] is False
+
+
+def test_why_at_an_instant_that_is_past_is_told_out_of_the_history(shop: Up) -> None:
+    eventually(lambda: shop.answer("who", "unassisted")["known_persons"] == 600)
+    member = shop.answer("who", "lapsed-searchers")["ids"][0]
+    now = shop.answer("why", member, "lapsed-searchers")["why"]
+    last = parse_instant_ms(now["reason"]["decided_by"][0]["times"][-1])
+    day_ms = 86_400_000
+    for at_ms, is_in in ((last, False), (last + 30 * day_ms - 1, False), (last + 30 * day_ms, True)):
+        found = shop.answer("why", member, "lapsed-searchers", "--at", format_instant(at_ms))
+        assert (found["why"]["member"], found["from_history"]) == (is_in, True)
+    refused = shop.muster("why", member, "lapsed-searchers", "--at", "2001-01-01")
+    assert refused.returncode == 1
+    assert "the history begins at" in refused.stderr
 
 
 def test_status_shows_sizes_states_and_entries(shop: Up) -> None:

@@ -12,6 +12,7 @@ from cohort_store.ports import DistinctIdWrite, Membership, MembershipStore, Pos
 from cohort_store.records import Record, encode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
+from cohort_store.timelines import Timeline
 from cohort_store.warming import WarmUp
 from evaluator.catalog import cohorts_by_name
 from evaluator.flags import CompiledFlag, FlagAnswer, Who, compile_flag
@@ -103,17 +104,25 @@ async def store_people(
     store: MembershipStore,
     people: Mapping[str, Iterable[int]],
     *,
+    lines: Mapping[str, Mapping[int, Timeline]] | None = None,
     shards: int = SHARDS,
     pairs: Mapping[str, str] | None = None,
     position: Mapping[str, Any] | None = None,
     unlisted: Iterable[int] = (),
 ) -> None:
-    """Commit, once a shard, people with the handles they are stored in, and distinct ids with their persons."""
+    """Commit, once a shard, people with the handles they are stored in, and distinct ids with their persons.
+
+    `lines` has timelines of those who have some.
+    """
     standing = {"partition": 0, "partitions": 8, "now_ms": NOW_MS, "ready": 1} | dict(position or {})
     held = await store.positions(range(shards))
     for shard in range(shards):
         records = tuple(
-            RecordWrite(subject, encode_record(Record(frozenset(handles))), joined=tuple(handles))
+            RecordWrite(
+                subject,
+                encode_record(Record(frozenset(handles), (lines or {}).get(subject.id, {}))),
+                joined=tuple(handles),
+            )
             for subject, handles in ((Subject(1, PERSON, person), tuple(stored)) for person, stored in people.items())
             if shard_of(subject, shards) == shard
         )

@@ -9,6 +9,7 @@ import redis
 from cohort_store.clocks import FileClock
 from cohort_store.redis.wiring import connect_mirror, connect_store
 from cohort_store.registry import Registry, encode_registry
+from cohort_store.selectors import Alternative, Selector
 from cohort_store.settings import Settings
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import (
@@ -33,6 +34,8 @@ FLAGS = (
     flag("off", {}, active=False),
 )
 PEOPLE = 30
+LATER_MS = NOW_MS + 32 * DAY_MS
+"""A day behind the instant of the data."""
 
 
 def view_settings(url: str) -> Settings:
@@ -49,6 +52,7 @@ async def publish(url: str, registry: Registry) -> None:
 async def fill(url: str, registry: Registry, ready: int | None = None) -> None:
     """Publish the registry, and store ada and thirty others as buyers, grace as awake, of whom two use browsers.
 
+    Of ivy a purchase is stored that is dated a day later than now.
     The shards have folded the registry's version, or `ready`.
     """
     await publish(url, registry)
@@ -56,11 +60,14 @@ async def fill(url: str, registry: Registry, ready: int | None = None) -> None:
     people = {f"buyer-{n}": [buyers] for n in range(PEOPLE)} | {
         "ada": [buyers, sleepers],
         "grace": [sleepers, unlisted],
+        "ivy": [],
     }
+    purchase = registry.team(1).selectors[Selector((Alternative("purchase"),)).canonical()]
+    lines = {"ivy": {purchase: ((LATER_MS, 7),)}}
     pairs = {"browser-ada": "ada", "browser-grace": "grace"}
     warm = {"now_ms": NOW_MS + 31 * DAY_MS, "ready": registry.version if ready is None else ready}
     store = connect_store(view_settings(url))
-    await store_people(store, people, pairs=pairs, position=warm, unlisted=[unlisted])
+    await store_people(store, people, lines=lines, pairs=pairs, position=warm, unlisted=[unlisted])
     await store.aclose()
 
 

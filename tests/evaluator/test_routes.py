@@ -29,6 +29,7 @@ def test_a_slash_at_the_end_of_a_path_makes_no_difference(path: str) -> None:
         ("/persons/a b%41", "/persons/{id}", {"id": "a b%41"}),
         ("/persons/café/", "/persons/{id}", {"id": "café"}),
         ("/cohorts/buyers/members", "/cohorts/{key}/members", {"key": "buyers"}),
+        ("/persons/ada/why/buyers", "/persons/{id}/why/{cohort}", {"id": "ada", "cohort": "buyers"}),
     ],
 )
 def test_the_places_of_a_template_are_taken_as_the_server_decoded_them(
