@@ -19,7 +19,7 @@ from processors.codecs.times import parse_time
 
 TEAM_DEFAULT = 1
 _NOTHING = msgspec.Raw(b"{}")
-_ABSENT = msgspec.Raw(b"null")
+ABSENT = msgspec.Raw(b"null")
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -30,9 +30,9 @@ class _Message(msgspec.Struct, gc=False):
     uuid: str | None = None
     properties: msgspec.Raw = _NOTHING
     team_id: int = TEAM_DEFAULT
-    set_: msgspec.Raw = msgspec.field(default=_ABSENT, name="$set")
-    set_once: msgspec.Raw = msgspec.field(default=_ABSENT, name="$set_once")
-    unset: msgspec.Raw = msgspec.field(default=_ABSENT, name="$unset")
+    set_: msgspec.Raw = msgspec.field(default=ABSENT, name="$set")
+    set_once: msgspec.Raw = msgspec.field(default=ABSENT, name="$set_once")
+    unset: msgspec.Raw = msgspec.field(default=ABSENT, name="$unset")
 
 
 class PlainCodec:
@@ -49,8 +49,8 @@ class PlainCodec:
         message = read_message(raw, self._decoder, self._limits, many_brackets=has_many_brackets(raw))
         stamp = message.timestamp
         properties = _object_text(message.properties)
-        if not (message.set_ is message.set_once is message.unset is _ABSENT):
-            properties = _with_person(properties, message)
+        if not (message.set_ is message.set_once is message.unset is ABSENT):
+            properties = with_person(properties, (message.set_, message.set_once, message.unset))
         fields = Fields(
             message.event,
             message.team_id,
@@ -63,10 +63,13 @@ class PlainCodec:
         return sound_event(fields, arrival_ms, self._limits)
 
 
-def _with_person(properties: str, message: _Message) -> str:
-    """The properties with what stands beside them put among them, so that archive and router read the same."""
-    beside = {"$set": message.set_, "$set_once": message.set_once, "$unset": message.unset}
-    told = {word: bytes(raw).decode() for word, raw in beside.items() if bytes(raw) != b"null"}
+def with_person(properties: str, beside: tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]) -> str:
+    """The properties with what stands beside them put among them, so that archive and router read the same.
+
+    `beside` are `$set`, `$set_once` and `$unset`. Raises BadEvent where one of them stands among them too.
+    """
+    words = zip(("$set", "$set_once", "$unset"), beside, strict=True)
+    told = {word: bytes(raw).decode() for word, raw in words if bytes(raw) != b"null"}
     twice = told.keys() & read_properties(properties).keys()
     if twice:
         raise BadEvent(

@@ -16,7 +16,7 @@ from processors.clickhouse.translation.statements import reduction
 from processors.embedded.chdb_memory import Memory
 from processors.offline.definitions import Asked
 from processors.offline.log import Log
-from processors.offline.timelines_engine import Members, roll_call
+from processors.offline.timelines_engine import Members, roll_call, with_registers
 
 _EVENTS_SQL = """
 CREATE TABLE events (
@@ -51,7 +51,7 @@ def members_at(asked: Asked, log: Log, now: int) -> Members:
         memory.command(_OWNERS_SQL)
         memory.insert("events", _event_rows(asked, log))
         memory.insert("owners", _owner_rows(log))
-        records = _records(_kept(memory, asked, now))
+        records = with_registers(_records(_kept(memory, asked, now)), asked, log)
     everybody = log.identities.everybody()
     return roll_call(asked.plan, ((person, records.get(person, EMPTY)) for person in everybody), now)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cohort_store.compiling import assign
@@ -11,6 +11,7 @@ from cohort_store.definition_files import COHORT, Definitions, Name, place_of
 from cohort_store.errors import BadDefinition, Reject
 from cohort_store.plans import TeamPlan, compile_plan
 from cohort_store.registry import Registry, TeamRegistry
+from cohort_store.static_lists import digest_of
 from processors.definition_reading import read_definition_files
 from processors.router.routes import TeamRoutes, compile_routes
 
@@ -29,6 +30,8 @@ class Asked:
     registry: TeamRegistry
     plan: TeamPlan
     routes: TeamRoutes
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The members of each static list, by its digest."""
 
 
 def read_asked(files: Sequence[Path], team: int | None) -> Asked:
@@ -54,11 +57,12 @@ def compile_asked(definitions: Definitions, team: int) -> Asked:
         registry = assign(Registry(), cohorts, {}, applied="", now=0)
     except BadDefinition as error:
         raise BadDefinition(place_of(definitions, Name(COHORT, team, error.path)), error.problem) from None
-    return asked_of(registry, team)
+    lists = {digest_of(cohort.members): cohort.members for cohort in cohorts if cohort.members is not None}
+    return replace(asked_of(registry, team), lists=lists)
 
 
 def asked_of(registry: Registry, team: int) -> Asked:
-    """What is in force for a team."""
+    """What is in force for a team; who is in its static lists is not in a registry."""
     plan = compile_plan(registry)
     routes = compile_routes(plan).teams.get(team) or TeamRoutes({}, ())
     return Asked(team, registry.team(team), plan.team(team), routes)

@@ -9,6 +9,7 @@ import msgspec
 
 from cohort_store.errors import BadEvent
 from cohort_store.subjects import ID_BYTES_MAX
+from processors.codecs import telling
 from processors.codecs.depth import has_many_brackets, is_too_deep
 from processors.codecs.event import (
     BYTES_A_CHARACTER_MAX,
@@ -21,7 +22,7 @@ from processors.codecs.event import (
     is_uuid,
     sound_event,
 )
-from processors.codecs.plain import TEAM_DEFAULT
+from processors.codecs.plain import ABSENT, TEAM_DEFAULT, with_person
 from processors.codecs.times import parse_time
 from processors.offline.lines import LIMITS
 
@@ -45,6 +46,11 @@ class EventRow(msgspec.Struct, gc=False):
     uuid: str | None = None
     properties: msgspec.Raw = _NOTHING
     team_id: int | None = None
+    set_: msgspec.Raw = msgspec.field(default=ABSENT, name="$set")
+    set_once: msgspec.Raw = msgspec.field(default=ABSENT, name="$set_once")
+    unset: msgspec.Raw = msgspec.field(default=ABSENT, name="$unset")
+    person_properties: msgspec.Raw = ABSENT
+    """A snapshot of the person's, as PostHog has it."""
 
 
 def is_of(row: EventRow, team: int) -> bool:
@@ -61,9 +67,19 @@ def event_of(row: EventRow, team: int) -> Event:
     """The sound event. Raises BadEvent, as a codec does."""
     stamp = row.timestamp
     time_ms = stamp if isinstance(stamp, int) else parse_time(stamp)
-    properties = _properties_text(row.properties)
-    fields = Fields(row.event, team, row.distinct_id, _person_of(row), time_ms, row.uuid, properties)
+    properties = _object_text("properties", row.properties)
+    if not (row.set_ is row.set_once is row.unset is ABSENT):
+        properties = with_person(properties, (row.set_, row.set_once, row.unset))
+    person = "" if row.person_properties is ABSENT else _object_text("person_properties", row.person_properties)
+    fields = Fields(row.event, team, row.distinct_id, _person_of(row), time_ms, row.uuid, properties, person)
     return sound_event(fields, NO_ARRIVAL_MS, LIMITS)
+
+
+def may_tell_of_person(row: EventRow) -> bool:
+    """Whether the row may say anything of its person's properties; where it does not, surely not."""
+    if not (row.set_ is row.set_once is row.unset is row.person_properties is ABSENT):
+        return True
+    return telling.may_tell_of_person(bytes(row.properties))
 
 
 def look_at(row: EventRow) -> tuple[str | None, str | None, int]:
@@ -96,17 +112,17 @@ def _person_of(row: EventRow) -> str | None:
     return None if person in _NOBODY and bytes(row.properties).startswith(_TEXT) else person
 
 
-def _properties_text(properties: msgspec.Raw) -> str:
-    raw = bytes(properties)
+def _object_text(name: str, value: msgspec.Raw) -> str:
+    raw = bytes(value)
     if raw.startswith(_TEXT):
         raw = msgspec.json.decode(raw, type=str).encode() or b"{}"
     if has_many_brackets(raw) and is_too_deep(raw):
-        raise BadEvent(Reason.TOO_DEEP, "properties are nested too deep; flatten them")
+        raise BadEvent(Reason.TOO_DEEP, f"{name} are nested too deep; flatten them")
     if raw == b"null":
         return "{}"
     if not raw.startswith(b"{"):
-        raise BadEvent(Reason.WRONG_TYPE, f"properties are {raw[:40]!r}; write an object, or leave them out")
+        raise BadEvent(Reason.WRONG_TYPE, f"{name} are {raw[:40]!r}; write an object, or leave them out")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise BadEvent(Reason.NOT_JSON, f"properties are no UTF-8: {error}") from None
+        raise BadEvent(Reason.NOT_JSON, f"{name} are no UTF-8: {error}") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,8 +20,17 @@ from processors.offline.identities import Identities
 from processors.offline.lines import Refuse, Rows
 from processors.row_files import BadLine, Table
 
-KnownPersons = Mapping[str, Mapping[str, Any]]
-"""Person → present properties, as JSON values."""
+
+class KnownPerson(NamedTuple):
+    """Present properties, as JSON values, and the last line that gives some."""
+
+    properties: dict[str, Any]
+    path: Path
+    number: int
+
+
+KnownPersons = Mapping[str, KnownPerson]
+"""By person."""
 
 PERSONS = Table(
     "person",
@@ -47,14 +56,16 @@ def read_persons(
     source: Iterable[tuple[Path, Rows[PersonRow]]], team: int, identities: Identities, refuse: Refuse
 ) -> KnownPersons:
     """The present properties of each person; who they are, and their distinct ids, to `identities`."""
-    known: dict[str, dict[str, Any]] = {}
+    known: dict[str, KnownPerson] = {}
     for path, (numbers, rows) in source:
         for number, row in zip(numbers, rows, strict=True):
             trouble = _trouble(row)
             if trouble:
                 refuse(path, BadLine(number, trouble))
             elif row.team_id in (None, team):
-                known.setdefault(_add(row, identities), {}).update(_properties(row))
+                person = _add(row, identities)
+                before = known[person].properties if person in known else {}
+                known[person] = KnownPerson(before | _properties(row), path, number)
     return known
 
 

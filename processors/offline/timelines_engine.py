@@ -41,7 +41,7 @@ def roll_call(plan: TeamPlan, records: Iterable[tuple[str, Record]], now: int) -
 
 
 def records_of(asked: Asked, log: Log) -> Mapping[str, Record]:
-    """Everything that the log's events up to now come to, by person; of others nothing is known."""
+    """Everything that is known by now, by person; of others nothing is."""
     named: _Histories = {}
     unnamed: _Histories = {}
     routes = asked.routes
@@ -56,7 +56,14 @@ def records_of(asked: Asked, log: Log) -> Mapping[str, Record]:
         whole = named.setdefault(log.identities.person_of(distinct_id), {})
         for selector, line in lines.items():
             whole.setdefault(selector, []).extend(line)
-    return {person: _record(lines) for person, lines in named.items()}
+    return with_registers({person: _record(lines) for person, lines in named.items()}, asked, log)
+
+
+def with_registers(records: dict[str, Record], asked: Asked, log: Log) -> Mapping[str, Record]:
+    """The records with what is known of persons' properties and lists, once the log has been read to its end."""
+    for person, registers in log.registers(asked).items():
+        records[person] = records.get(person, EMPTY)._replace(registers=registers)
+    return records
 
 
 def _add(lines: dict[int, list[Entry]], entries: Iterable[DeltaEntry]) -> None:

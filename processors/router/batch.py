@@ -6,24 +6,24 @@ Every message ends in exactly one way, which is counted: `unwanted` by name and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cohort_store.deltas import PERSON_REGISTER, Delta, DeltaEntry, RegisterWrite
 from cohort_store.errors import BadEvent
-from cohort_store.person_updates import NO_UPDATE, PersonUpdate, state_of, update_of
+from cohort_store.person_updates import NO_UPDATE, state_of
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject
 from processors.codecs.codec import EventCodec, PersonCodec
 from processors.codecs.event import Event, Reason
 from processors.codecs.posthog_person import PersonState
-from processors.codecs.telling import may_tell_of_person, text_may_tell_of_person
+from processors.codecs.telling import may_tell_of_person
 from processors.kafka.dead_letters import DeadLetter
 from processors.router.packing import Packer
 from processors.router.persons import DistinctId, Persons
 from processors.router.ports import Message, arrival_ms_of
 from processors.router.progress import Source
-from processors.router.routes import RouterPlan, entries_of
+from processors.router.routes import RouterPlan, entries_of, told_of_person
 
 
 @dataclass(slots=True)
@@ -139,7 +139,7 @@ class Batch:
             self.tally.unwanted += 1
             return ()
         entries = entries_of(event, routes) if routes else ()
-        writes, problems = _told(event, named) if named else NO_UPDATE
+        writes, problems = told_of_person(event, named) if named else NO_UPDATE
         self._pair(event)
         if not entries and not writes:
             self.tally.unmatched += 1
@@ -173,13 +173,6 @@ class Batch:
         if self.reading.persons.is_news((team, distinct_id), person, time_ms, self.reading.now):
             write = RegisterWrite(PERSON_REGISTER, time_ms, person)
             self.packer.add(Delta(Subject(team, DISTINCT_ID, distinct_id), (), (write,)))
-
-
-def _told(event: Event, named: Collection[str]) -> PersonUpdate:
-    """What the event says of its person. Raises BadEvent where it cannot be read."""
-    if not event.person_json and not text_may_tell_of_person(event.properties_json):
-        return NO_UPDATE
-    return update_of(event.properties(), event.time_ms, named, event.person_properties())
 
 
 def _tells_nothing(raw: bytes) -> bool:  # noqa: ARG001 - stands in for may_tell_of_person

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from cohort_store.deltas import DeltaEntry
+from cohort_store.person_updates import NO_UPDATE, PersonUpdate, update_of
 from cohort_store.plans import Plan, TeamPlan
 from cohort_store.properties import Properties
 from cohort_store.property_values import number_of
 from cohort_store.selectors import Predicate, Selector
 from processors.codecs.event import Event
+from processors.codecs.telling import text_may_tell_of_person
 
 FIXED_POINT = 1_000_000
 """Values are whole multiples of a millionth: a sum of floats would depend on its order."""
@@ -89,6 +91,13 @@ def entries_of(event: Event, routes: tuple[Route, ...]) -> tuple[DeltaEntry, ...
                     continue
         entries.append(DeltaEntry(selector, event.time_ms, event.tag, amount))
     return tuple(entries)
+
+
+def told_of_person(event: Event, named: Collection[str]) -> PersonUpdate:
+    """What the event says of its person's properties in `named`. Raises BadEvent where it cannot be read."""
+    if not event.person_json and not text_may_tell_of_person(event.properties_json):
+        return NO_UPDATE
+    return update_of(event.properties(), event.time_ms, named, event.person_properties())
 
 
 def _fixed_point(value: object) -> int | None:
