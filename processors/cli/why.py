@@ -76,7 +76,7 @@ async def _why(settings: Settings, wanted: tuple[int, str, str], at_ms: int | No
         subject, by_distinct_id = await roll.subject(team, person)
         (raw,) = await roll.reader.records([subject])
         (membership,) = await roll.reader.memberships([subject])
-        view = view_of(cohort)
+        view = view_of(cohort, roll.registry.version)
         if member_of(view, membership) is None:
             raise Failed(f"nothing can be said of {subject.id} yet: {trouble_with(view, membership)}")
         is_past = at_ms is not None and at_ms < membership.now_ms
