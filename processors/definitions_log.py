@@ -17,6 +17,7 @@ from pathlib import Path
 from cohort_store.definition_files import COHORT, Definitions, check_whole
 from cohort_store.errors import BadDefinition, Retry
 from cohort_store.registry import Cohort, Registry
+from cohort_store.retention import kept_for_ever
 from cohort_store.settings import Settings
 from cohort_store.static_lists import STATIC_LIST
 from cohort_store.warming import warm_up_of
@@ -63,6 +64,8 @@ class CohortNotice:
     """There is none before it."""
     members: int | None
     """How many a static list has; None for any other cohort."""
+    kept_for_ever: tuple[str, ...]
+    """The kinds of its conditions for which a record is kept for ever of everybody whom they ever concerned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,4 +176,5 @@ def _notice(team: int, cohort: Cohort) -> CohortNotice:
         building=version is not cohort.active,
         first=cohort.active is None or cohort.active is version,
         members=version.when["count"] if version.when.get("kind") == STATIC_LIST else None,
+        kept_for_ever=kept_for_ever(version.when),
     )

@@ -102,6 +102,8 @@ def _said(notice: CohortNotice) -> str:
         )
     if notice.complemented:
         said.append("holds for people never seen: exceptions are kept")
+    if notice.kept_for_ever:
+        said.append(f"{' and '.join(notice.kept_for_ever)}: a record for ever of everybody concerned")
     if notice.warming_until_ms is None:
         said.append(f"complete from {format_instant(notice.complete_from_ms)[:16]}Z on")
     else:

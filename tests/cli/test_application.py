@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.table import Table
 from typer.core import TyperGroup
 
 from cohort_store.settings import Settings
 from processors.cli import reference
 from processors.cli.application import build, run
+from processors.cli.invocation import Invocation, output
 from processors.cli.web import url_of
 from processors.embedded.folder import FolderLock
 from processors.roles import WIRINGS
@@ -184,3 +186,13 @@ def test_settings_as_environment_variables_read_back_as_the_same_settings(monkey
     for name, value in environment_of(settings).items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings
+
+
+def test_an_id_that_looks_like_an_emoji_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(box=None)
+    table.add_row(":heart:")
+    for console in (output(), Invocation().errors):
+        console.print("  :smile:", markup=False)
+        console.print(table)
+    said = capsys.readouterr()
+    assert all(":smile:" in text and ":heart:" in text for text in (said.out, said.err))

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import signal
+import time
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from cohort_store.changes import Change, encode_change
 from cohort_store.deltas import DeltaMessage, encode_message
+from cohort_store.settings import Settings
 from processors.embedded.broker import EmbeddedBroker
 from processors.kafka import clients
 from processors.kafka.change_publisher import ChangePublisher
+from processors.kafka.membership_consumer import ACKNOWLEDGE_DEADLINE_S, DeltasConsumer
 from processors.kafka.membership_log import MembershipLog
 from processors.kafka.topics import DELTAS, MEMBERSHIP_CHANGES, ensure_topics, muster_topics
 from processors.membership.relay import Displaced
@@ -138,3 +142,34 @@ async def test_stopping_a_consumer_whose_fetch_is_about_to_be_tried_again_is_no_
             await asyncio.sleep(0)
         await asyncio.sleep(RETRY_BACKOFF_S / 3)
         await clients.stop(consumer)
+
+
+class Told:
+    """Hears what the group decides."""
+
+    def __init__(self) -> None:
+        self.assigned: set[int] = set()
+
+    async def assign(self, partitions: Collection[int]) -> None:
+        self.assigned |= set(partitions)
+
+    async def revoke(self, partitions: Collection[int]) -> None:
+        self.assigned -= set(partitions)
+
+
+async def test_a_group_that_does_not_answer_holds_folding_up_for_no_longer_than_the_deadline(tmp_path: Path) -> None:
+    with EmbeddedBroker(tmp_path) as broker:
+        await ensure_topics(broker.bootstrap, muster_topics(2))
+        deltas, told = DeltasConsumer(Settings(kafka=broker.bootstrap, session_timeout_ms=60_000)), Told()
+        await deltas.start(told)
+        async with asyncio.timeout(60):
+            while told.assigned != {0, 1}:
+                await deltas.fetch()
+        os.kill(broker.process.pid, signal.SIGSTOP)
+        try:
+            began_s = time.monotonic()
+            await deltas.acknowledge({0: 1})
+            assert time.monotonic() - began_s < 5 * ACKNOWLEDGE_DEADLINE_S
+        finally:
+            os.kill(broker.process.pid, signal.SIGCONT)
+        await deltas.stop()

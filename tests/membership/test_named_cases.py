@@ -14,6 +14,7 @@ from cohort_store.freshness import CohortView, member_of, view_of
 from cohort_store.subjects import Subject, shard_of
 from processors.kafka.registry import VERSION_DEADLINE_S
 from processors.membership.partition import DELTAS
+from processors.membership.worker import VERIFY_S
 from tests.membership import virtual_time
 from tests.membership.hosts import Host, Script, Shape
 from tests.membership.simulation import SECOND, Plain, World
@@ -392,6 +393,24 @@ def test_a_version_that_is_in_no_registry_yet_holds_a_partition_up_and_keeps_nob
         world.happen(world.persons[0], "buy")
         await world.settle()
         await world.check()
+        await world.stop()
+
+    _simulate(story())
+
+
+def test_a_partition_that_was_just_adopted_is_not_doubted_while_the_routers_are_silent() -> None:
+    async def story() -> None:
+        world = World(1, [IN_13_S], ONE)
+        first = await _owned(world)
+        world.happen(world.persons[0], "buy")
+        _route(world)
+        await world.settle()
+        await first.revoke(0)
+        await _owned(world)
+        await asyncio.sleep(VERIFY_S / 2)
+        claimed = world.log.claims[0]
+        await asyncio.sleep(3 * VERIFY_S)
+        assert world.log.claims[0] == claimed, "one that is doubted is given up, and adopted anew"
         await world.stop()
 
     _simulate(story())

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from cohort_store.clocks import SystemClock
 from cohort_store.deltas import Delta, DeltaMessage, Mark, decode_message
@@ -27,6 +28,7 @@ from processors.router.packing import Packer, mark_messages
 from processors.router.ports import DeltaSink, EventSource, Polled
 from processors.router.progress import Source
 from tests.router.building import registry
+from tests.services.fixtures import KAFKA
 
 DEADLINE_S = 30
 PARTITIONS = 2
@@ -315,4 +317,31 @@ async def test_a_registry_that_cannot_be_read_ends_everyone_who_asks_for_it(fres
         await asyncio.wait_for(waiting, DEADLINE_S)
     with pytest.raises(Crash, match="no registry"):
         _ = follower.plan
+    await follower.stop()
+
+
+@pytest.mark.services
+@pytest.mark.skipif(KAFKA != "apache", reason="the embedded broker says of no offset that it is out of range")
+async def test_a_registry_that_was_emptied_and_begun_anew_is_followed_from_its_beginning(fresh_broker: str) -> None:
+    await ensure_topics(fresh_broker, muster_topics(PARTITIONS))
+    follower = RegistryFollower(fresh_broker, SHARDS, VERSION_DEADLINE_S)
+    await follower.start()
+    latest = Registry()
+    async with clients.producer(fresh_broker) as producer:
+        for _ in range(3):
+            latest = registry({"event": "buy"}, before=latest)
+            await producer.send_and_wait(REGISTRY, encode_registry(latest), key=b"registry")
+    assert (await follower.catch_up()).version == latest.version
+    admin = AIOKafkaAdminClient(bootstrap_servers=fresh_broker)
+    await admin.start()
+    await admin.delete_topics([REGISTRY])
+    async with asyncio.timeout(DEADLINE_S):
+        while REGISTRY in await admin.list_topics():
+            await asyncio.sleep(0.1)
+    await admin.close()
+    await ensure_topics(fresh_broker, muster_topics(PARTITIONS))
+    latest = registry({"event": "buy"}, before=latest)
+    async with clients.producer(fresh_broker) as producer:
+        await producer.send_and_wait(REGISTRY, encode_registry(latest), key=b"registry")
+    assert (await asyncio.wait_for(follower.at_least(latest.version), DEADLINE_S)).version == latest.version
     await follower.stop()
