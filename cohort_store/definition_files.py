@@ -71,7 +71,7 @@ def read_definitions(sources: Sequence[DefinitionText]) -> Definitions:
         raise BadDefinition("", f"{len(sources)} files; at most {FILES_MAX} at once: join some")
     gathered = _Gathered()
     files = [read_text(source) for source in sources]
-    around = surroundings((file.name, file.value) for file in files if is_posthog(file.value))
+    around = surroundings(file for file in files if is_posthog(file.value))
     for file in files:
         if is_posthog(file.value):
             gathered.add_posthog_file(file, around)

@@ -166,7 +166,10 @@ def _without_test_accounts(filters: Place, team: Team) -> list[dict[str, Any]]:
     wanted = []
     for place in team.test_accounts:
         if place.get("type") == "person":
-            wanted.append(_leaf(Place(place.raw, place.path, filters.notes), team))
+            try:
+                wanted.append(_leaf(Place(place.raw, place.path, filters.notes), team))
+            except BadDefinition as error:
+                filters.refuse("filterTestAccounts", f"a filter of the team cannot be taken along: {error}")
         else:
             filters.note("filterTestAccounts", f"{place.path} is not about persons, and is left out, as in PostHog")
     return wanted

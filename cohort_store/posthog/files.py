@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from cohort_store.definition_text import LocatedValue
 from cohort_store.errors import BadDefinition
 from cohort_store.findings import shown
 from cohort_store.posthog.behaviors import Surroundings
@@ -87,25 +88,33 @@ def _is_signed(item: Any) -> bool:
     return kind in (_Kind.COHORT, _Kind.ACTION) or (kind is _Kind.FLAG and "filters" in item)
 
 
-def surroundings(values: Iterable[tuple[str, Any]]) -> Team:
-    """The actions and the team's settings of all files. Each value comes with its file's name.
-
-    Raises BadDefinition, whose path begins with the file's name.
-    """
+def surroundings(files: Iterable[LocatedValue]) -> Team:
+    """The actions and the team's settings of all files. Raises BadDefinition, with file and line."""
     actions: dict[str, Action] = {}
     zone: tzinfo = UTC
     test_accounts: tuple[Place, ...] | None = None
-    for name, value in values:
-        for kind, path, item in _items(value):
-            if kind is _Kind.ACTION and isinstance(item, Mapping):
-                actions[str(item.get("id"))] = translate_action(item, f"{name}: {path}")
-        team = value.get("team") if isinstance(value, Mapping) else None
+    for file in files:
+        actions |= _actions(file)
+        team = file.value.get("team") if isinstance(file.value, Mapping) else None
         if isinstance(team, Mapping):
-            place = Place(team, f"{name}: team", [])
+            place = Place(team, file.where("team"), [])
             zone = _zone(place) if place.has("timezone") else zone
             if team.get("test_account_filters") is not None:
                 test_accounts = tuple(place.children("test_account_filters"))
     return Team(Surroundings(actions, zone), test_accounts)
+
+
+def _actions(file: LocatedValue) -> dict[str, Action]:
+    """A file's actions by their ids as text."""
+    try:
+        items = list(_items(file.value))
+    except BadDefinition as error:
+        raise BadDefinition(file.where(error.path), error.problem) from None
+    found = {}
+    for kind, path, item in items:
+        if kind is _Kind.ACTION and isinstance(item, Mapping):
+            found[str(item.get("id"))] = translate_action(item, file.where(path))
+    return found
 
 
 def _zone(place: Place) -> tzinfo:

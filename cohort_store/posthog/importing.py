@@ -9,7 +9,7 @@ from typing import Any
 from cohort_store.definition_files import COHORT, Definitions, Name, check_whole, place_of, read_definitions
 from cohort_store.definition_text import DefinitionText
 from cohort_store.definition_yaml import write_yaml
-from cohort_store.definitions import InCohort, leaves_of, to_plain
+from cohort_store.definitions import CohortDefinition, InCohort, leaves_of, to_plain
 from cohort_store.flags import plain_flag
 
 
@@ -37,10 +37,18 @@ def import_posthog(sources: Sequence[DefinitionText]) -> Imported:
     if not missing:
         check_whole(made, {})
     return Imported(
-        tuple(to_plain(cohort) for cohort in made.cohorts.values()),
+        tuple(map(_written, made.cohorts.values())),
         tuple(plain_flag(flag) for flag in made.flags.values()),
         (*made.warnings, *missing),
     )
+
+
+def _written(cohort: CohortDefinition) -> dict[str, Any]:
+    """The cohort as people write it: a list by its members."""
+    plain = to_plain(cohort)
+    if cohort.members is None:
+        return plain
+    return {**{key: value for key, value in plain.items() if key != "when"}, "members": list(cohort.members)}
 
 
 def _missing(made: Definitions) -> Iterator[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cohort_store.durations import format_instant
-from processors.cli.invocation import Json, invocation, run_async
+from processors.cli.invocation import Json, invocation, run_async, warn
 
 if TYPE_CHECKING:
     from processors.definitions_log import ApplyReport, CohortNotice
@@ -53,8 +53,7 @@ def apply(
 
     shared = invocation(context, as_json)
     report = run_async(definitions_log.apply(shared.settings(), files, prune=prune, dry_run=dry_run))
-    for warning in report.warnings:
-        shared.errors.print(f"warning: {warning}", soft_wrap=True, markup=False)
+    warn(shared, report.warnings)
     shared.answer(_plain(report), lambda console: _show(console, report))
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from cohort_store.posthog.importing import Imported, import_posthog
-from processors.cli.invocation import Failed, Json, invocation
+from processors.cli.invocation import Failed, Json, invocation, warn
 from processors.definition_reading import text_of
 
 _GROUP_HELP = """Take definitions along from elsewhere.
@@ -55,8 +55,7 @@ def posthog(
 ) -> None:
     shared = invocation(context, as_json)
     made = import_posthog([text_of(file) for file in files])
-    for warning in made.warnings:
-        shared.errors.print(f"warning: {warning}", soft_wrap=True, markup=False)
+    warn(shared, made.warnings)
     if to is not None:
         _write(to, made)
     plain = {"cohorts": made.cohorts, "flags": made.flags, "warnings": made.warnings}

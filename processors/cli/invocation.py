@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 import tomllib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -119,6 +119,12 @@ def subject_id(text: str) -> str:
     if not 1 <= length <= ID_BYTES_MAX:
         raise typer.BadParameter(f"it has {length} bytes; an id has 1 to {ID_BYTES_MAX}", param_hint="ID")
     return text
+
+
+def warn(shared: Invocation, warnings: Sequence[str]) -> None:
+    """What the user should know of her files, on stderr, a line each."""
+    for warning in warnings:
+        shared.errors.print(f"warning: {warning}", soft_wrap=True, markup=False)
 
 
 def print_json(plain: Any) -> None:

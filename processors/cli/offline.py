@@ -20,7 +20,7 @@ from processors.cli.file_options import (
     Strict,
     instant_of,
 )
-from processors.cli.invocation import Json, invocation
+from processors.cli.invocation import Json, invocation, warn
 
 if TYPE_CHECKING:
     from processors.offline.log import Log
@@ -73,6 +73,7 @@ def members(  # noqa: PLR0913 - a command has an argument for each option
     shared = invocation(context, as_json)
     now_ms = instant_of(now, "--now")
     asked = read_asked(definitions, team)
+    warn(shared, asked.warnings)
     told = BadLines(shared)
     log = Log(LogFiles(tuple(events), tuple(persons), asked.team), now_ms, told.add)
     found = members_by(engine, asked, log, now_ms)

@@ -32,6 +32,8 @@ class Asked:
     routes: TeamRoutes
     lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The members of each static list, by its digest."""
+    warnings: tuple[str, ...] = ()
+    """What PostHog's files hold that is not carried over, or means something slightly different here."""
 
 
 def read_asked(files: Sequence[Path], team: int | None) -> Asked:
@@ -58,7 +60,7 @@ def compile_asked(definitions: Definitions, team: int) -> Asked:
     except BadDefinition as error:
         raise BadDefinition(place_of(definitions, Name(COHORT, team, error.path)), error.problem) from None
     lists = {digest_of(cohort.members): cohort.members for cohort in cohorts if cohort.members is not None}
-    return replace(asked_of(registry, team), lists=lists)
+    return replace(asked_of(registry, team), lists=lists, warnings=definitions.warnings)
 
 
 def asked_of(registry: Registry, team: int) -> Asked:
