@@ -25,6 +25,8 @@ TIMELINE_ENTRIES_MAX = 4_096
 RECORD_BYTES_MAX = 64 * 1024
 ENTRY_BYTES = 14
 """A kept entry at most: 9 bytes of time difference and 5 of tag."""
+VALUE_BYTES = 9
+"""A kept entry's value at most."""
 TIMELINE_BYTES = 10
 """A timeline's own part of a record at most: its selector, width and length."""
 
@@ -200,7 +202,8 @@ class _Bounds:
             for selector in condition.selectors:
                 text = selector.canonical()
                 found.append(text)
-                self.record_bytes += ENTRY_BYTES * condition.entries_max
+                entry_bytes = ENTRY_BYTES if selector.value is None else ENTRY_BYTES + VALUE_BYTES
+                self.record_bytes += entry_bytes * condition.entries_max
                 if text not in self.entries:
                     self.record_bytes += TIMELINE_BYTES
                 self.entries[text] += condition.entries_max

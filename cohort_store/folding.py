@@ -5,7 +5,8 @@ keep (`Condition.keep`); of a register's writes the highest is kept, as long as 
 ever changes it, so order, duplicates and redelivery do not matter.
 
 **Evaluation rule.** After that, the cohorts that read a changed timeline or register are asked anew, at one instant;
-a timer asks all of them. What differs from the stored memberships is the change.
+a timer asks all of them. What differs from the stored memberships is the change. Where a timeline was cut at a cap,
+a cohort may have to be told as unknown: then its negative handle is stored (exactness.py).
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cohort_store.deltas import Delta
-from cohort_store.plans import AnyBound, Ask, BoundCondition, BoundRegister, CohortPlan, TeamPlan
+from cohort_store.exactness import after_cutting, exact_from, verdict_of
+from cohort_store.plans import AnyBound, Ask, BoundRegister, CohortPlan, TeamPlan
 from cohort_store.records import EMPTY, Ahead, Record, Register, register_wins
-from cohort_store.timelines import Entry, Timeline, Timelines, union
+from cohort_store.timelines import Entry, Timeline, union
 
 AHEAD_MAX = 1_024
 """Entries a record that may be later than their own arrival and not yet due."""
 
 
 class Folded(NamedTuple):
-    """What folding came to. `joined` and `departed` hold handles of cohort versions."""
+    """What folding came to. `joined` and `departed` hold handles of cohort versions, negative ones of unknown ones."""
 
     record: Record
     joined: tuple[int, ...]
@@ -38,6 +40,8 @@ class Folded(NamedTuple):
     """Whether everything was asked that time alone can change, so that `due_ms` is all there is to wait for."""
     overflow: tuple[Ahead, ...] = ()
     """Entries that were refused, being too many that are dated later than their arrival."""
+    cut: int = 0
+    """How many timelines were cut at a cap, and had not been before or only up to an earlier instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> F
     if not changed and not registers and not overflow:
         return Replayed()
     held = {**record.registers, **registers} if registers else record.registers
-    merged = Record(record.memberships, {**record.timelines, **changed}, held, ahead)
+    merged = Record(record.memberships, {**record.timelines, **changed}, held, ahead, record.inexact)
     folded = _settle(merged, _touched(plan, changed, registers), plan, now)
     if overflow:
         return folded._replace(overflow=overflow)
@@ -91,12 +95,16 @@ def advance(record: Record, plan: TeamPlan, now: int) -> Folded:
     if registers and any(name not in plan.register_readers for name in registers):
         registers = {name: register for name, register in registers.items() if name in plan.register_readers}
     touched = _touched(plan, known, registers)
+    present = Record(memberships, known, registers, record.ahead, record.inexact)
     unasked = memberships.difference([cohort.handle for cohort in touched.cohorts])
+    if unasked:
+        asked = {cohort.handle for cohort in touched.cohorts}
+        unasked = frozenset(handle for handle in unasked if abs(handle) not in asked)
     if not unasked:
-        return _settle(Record(memberships, known, registers, record.ahead), touched, plan, now)
-    stale = frozenset(handle for handle in unasked if handle not in plan.by_handle)
-    others = [plan.by_handle[handle] for handle in sorted(unasked - stale)]
-    present = Record(memberships - stale, known, registers, record.ahead)
+        return _settle(present, touched, plan, now)
+    stale = frozenset(handle for handle in unasked if abs(handle) not in plan.by_handle)
+    others = [plan.by_handle[abs(handle)] for handle in sorted(unasked - stale)]
+    present = present._replace(memberships=memberships - stale)
     folded = _settle(present, touched._replace(cohorts=(*touched.cohorts, *others)), plan, now)
     return folded._replace(departed=folded.departed + tuple(sorted(stale)))
 
@@ -162,23 +170,35 @@ def _admit(
 
 
 def _settle(record: Record, touched: _Touched, plan: TeamPlan, now: int) -> Folded:
-    """Ask the touched cohorts, prune the touched timelines, find the next due time."""
-    ask = _asking(record, plan.conditions, now)
+    """Prune the touched timelines, ask the touched cohorts, find the next due time.
+
+    Why pruned before asked: what is told now then follows from what is kept, as everything told later does.
+    """
+    inexact = after_cutting(record.inexact, record.timelines, touched.selectors, plan, now)
+    timelines = _prune(record.timelines, touched.selectors, plan, now)
+    ahead = _still_ahead(record.ahead, timelines, now) if record.ahead else ()
+    after = Record(record.memberships, timelines, record.registers, ahead, inexact)
+    joined, departed = _changed(record.memberships, touched.cohorts, _asking(after, plan.conditions, now))
+    if joined or departed:
+        after = after._replace(memberships=(record.memberships | frozenset(joined)) - frozenset(departed))
+    is_whole = len(touched.selectors) == len(record.timelines) and len(touched.registers) == len(record.registers)
+    due_ms = _due(touched.conditions, plan, after, now)
+    cut = sum(lost_ms != record.inexact.get(selector) for selector, lost_ms in inexact.items()) if inexact else 0
+    return Folded(EMPTY if after.is_empty else after, tuple(joined), tuple(departed), due_ms, is_whole, (), cut)
+
+
+def _changed(memberships: frozenset[int], cohorts: Sequence[CohortPlan], ask: Ask) -> tuple[list[int], list[int]]:
+    """What is to be stored of these cohorts and is not, and what is stored of them and is not to be."""
     joined: list[int] = []
     departed: list[int] = []
-    for cohort in touched.cohorts:
-        stored = cohort.verdict(ask) is not cohort.complemented
-        if stored is not (cohort.handle in record.memberships):
-            (joined if stored else departed).append(cohort.handle)
-    timelines = _prune(record.timelines, touched.selectors, plan, now)
-    memberships = record.memberships
-    if joined or departed:
-        memberships = (memberships | frozenset(joined)) - frozenset(departed)
-    ahead = _still_ahead(record.ahead, timelines, now) if record.ahead else ()
-    after = Record(memberships, timelines, record.registers, ahead)
-    due_ms = _due(touched.conditions, plan, after, now)
-    is_whole = len(touched.selectors) == len(record.timelines) and len(touched.registers) == len(record.registers)
-    return Folded(EMPTY if after.is_empty else after, tuple(joined), tuple(departed), due_ms, is_whole)
+    for cohort in cohorts:
+        handle, verdict = cohort.handle, cohort.verdict(ask)
+        stored = verdict is not None and verdict is not cohort.complemented
+        if stored is not (handle in memberships):
+            (joined if stored else departed).append(handle)
+        if cohort.may_be_unknown and (verdict is None) is not (-handle in memberships):
+            (joined if verdict is None else departed).append(-handle)
+    return joined, departed
 
 
 def _still_ahead(ahead: tuple[Ahead, ...], timelines: Mapping[int, Timeline], now: int) -> tuple[Ahead, ...]:
@@ -194,27 +214,20 @@ def _is_kept(ahead: Ahead, timelines: Mapping[int, Timeline]) -> bool:
 
 
 def _asking(record: Record, conditions: Sequence[AnyBound], now: int) -> Ask:
-    found: dict[int, bool] = {}
-    timelines = record.timelines
+    found: dict[int, bool | None] = {}
 
-    def ask(index: int) -> bool:
-        verdict = found.get(index)
-        if verdict is None:
-            bound = conditions[index]
-            if isinstance(bound, BoundRegister):
-                verdict = bound.condition.holds(record.registers.get(bound.register), now)
-            else:
-                verdict = bound.condition.holds(_read(bound, timelines), now)
-            found[index] = verdict
+    def ask(index: int) -> bool | None:
+        if index in found:
+            return found[index]
+        bound = conditions[index]
+        if isinstance(bound, BoundRegister):
+            verdict: bool | None = bound.condition.holds(record.registers.get(bound.register), now)
+        else:
+            verdict = verdict_of(bound, record.timelines, record.inexact, now)
+        found[index] = verdict
         return verdict
 
     return ask
-
-
-def _read(bound: BoundCondition, timelines: Mapping[int, Timeline]) -> Timelines:
-    if len(bound.selectors) == 1:
-        return (timelines.get(bound.selectors[0], ()),)
-    return tuple(timelines.get(selector, ()) for selector in bound.selectors)
 
 
 def _prune(
@@ -243,7 +256,7 @@ def _kept(selector: int, timelines: Mapping[int, Timeline], plan: TeamPlan, now:
         if len(readers) == 1 and len(bound.selectors) == 1:
             (kept,) = bound.condition.keep((timelines[selector],), now)
             return kept
-        parts = bound.condition.keep(_read(bound, timelines), now)
+        parts = bound.condition.keep(bound.read(timelines), now)
         for handle, part in zip(bound.selectors, parts, strict=True):
             if handle == selector:
                 kept = union(kept, part) if kept else part
@@ -258,10 +271,13 @@ def _due(conditions: Sequence[int], plan: TeamPlan, record: Record, now: int) ->
         if isinstance(bound, BoundRegister):
             due = bound.condition.next_change(record.registers.get(bound.register), now)
         else:
-            lines = _read(bound, record.timelines)
+            lines = bound.read(record.timelines)
             due = bound.condition.next_change(lines, now)
             if due is None:
                 due = bound.condition.forget_at(lines, now)
+            if record.inexact:
+                exact_ms = exact_from(bound, record.inexact, now)
+                due = exact_ms if due is None or (exact_ms is not None and exact_ms < due) else due
         if due is not None and (soonest is None or due < soonest):
             soonest = due
     return soonest

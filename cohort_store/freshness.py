@@ -24,7 +24,7 @@ class Status(StrEnum):
     BUILDING = "BUILDING"
     """No version of the cohort is ready yet."""
     UNAVAILABLE = "UNAVAILABLE"
-    """The store could not be asked, or has not folded the cohort's version for this subject."""
+    """The store could not be asked, has not folded the cohort's version, or keeps too little of this subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,14 @@ def member_of(cohort: CohortView, membership: Membership | None) -> bool | None:
     """Whether the subject is in the cohort; None where nothing can be said. `membership` None: the store is away."""
     if membership is None or not _can_answer(cohort, membership):
         return None
+    if is_inexact(cohort, membership):
+        return None
     return (cohort.handle in membership.handles) is not cohort.complemented
+
+
+def is_inexact(cohort: CohortView, membership: Membership) -> bool:
+    """Whether more events would have to be kept of the subject than are, to answer for the cohort."""
+    return -cohort.handle in membership.handles
 
 
 def status_of(cohort: CohortView, membership: Membership | None, stale_after_ms: int, now: int) -> Status:
@@ -78,6 +85,8 @@ def status_of(cohort: CohortView, membership: Membership | None, stale_after_ms:
     if cohort.handle == 0:
         return Status.BUILDING
     if membership is None or not _can_answer(cohort, membership):
+        return Status.UNAVAILABLE
+    if is_inexact(cohort, membership):
         return Status.UNAVAILABLE
     # First: whoever waits for a cohort to warm must learn that nothing flows any more.
     if membership.stale or now - membership.now_ms > stale_after_ms:
@@ -115,6 +124,8 @@ def trouble_with(cohort: CohortView, membership: Membership | None) -> str:
             f"registry version {cohort.known_in} is all that this reader knows, and the person's shard has let go of "
             f"what versions before {membership.readers_from} name, so cohort {cohort.key} cannot answer"
         )
+    if membership.ready >= cohort.registry_version:
+        return f"the person has more events than are kept of one selector, so cohort {cohort.key} cannot answer yet"
     return (
         f"the person's shard has folded registry version {membership.ready} "
         f"and cohort {cohort.key} needs {cohort.registry_version}"

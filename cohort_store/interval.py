@@ -69,6 +69,11 @@ class Interval:
         time_ms = timeline[index][0]
         return None if self.until_ms is not None and time_ms > self.until_ms else time_ms
 
+    def to_come(self, timeline: Timeline, now: int) -> Timeline:
+        """The entries that have yet to come into the interval."""
+        end = len(timeline) if self.until_ms is None else at_or_before(timeline, self.until_ms)
+        return timeline[at_or_before(timeline, max(now, self.floor(now))) : end]
+
     def keep_latest(self, timeline: Timeline, now: int, count: int) -> Timeline:
         """The latest `count` entries in the interval, with those that have yet to come into it."""
         first, last = self.slice(timeline, now)

@@ -6,22 +6,23 @@ condition that several cohorts share is one condition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from cohort_store.conditions.condition import AnyCondition, Condition, ConditionDefinition, RegisterCondition
+from cohort_store.conditions.condition import AnyCondition, Capped, Condition, ConditionDefinition, RegisterCondition
 from cohort_store.definitions import All, AnyOf, InCohort, Node, Not, leaves_of, parse_tree
 from cohort_store.errors import Crash
 from cohort_store.records import RESERVED_PREFIX
 from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry
 from cohort_store.selectors import Selector
+from cohort_store.timelines import Timeline, Timelines
 
-Ask = Callable[[int], bool]
-"""Gives the verdict of a condition by its index in the plan."""
+Ask = Callable[[int], bool | None]
+"""Gives the verdict of a condition by its index in the plan; None where nothing can be said (folding.py)."""
 
-Verdict = Callable[[Ask], bool]
-"""A cohort's tree, as one call."""
+Verdict = Callable[[Ask], bool | None]
+"""A cohort's tree, as one call. None where it depends on a condition of which nothing can be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class BoundCondition:
 
     condition: Condition
     selectors: tuple[int, ...]
+    capped: Capped | None = None
+    """The same condition, where it is one that cuts at a cap."""
+
+    def read(self, timelines: Mapping[int, Timeline]) -> Timelines:
+        """Of a record's timelines those that the condition reads."""
+        if len(self.selectors) == 1:
+            return (timelines.get(self.selectors[0], ()),)
+        return tuple(timelines.get(selector, ()) for selector in self.selectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,8 @@ class CohortPlan:
     replaces: int = 0
     replaces_complemented: bool = False
     in_force_from: int = 0
+    may_be_unknown: bool = False
+    """Whether a condition of it cuts at a cap."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,15 @@ class TeamPlan:
             for handle in bound.selectors:
                 found[handle].append(index)
         return {handle: tuple(dict.fromkeys(indices)) for handle, indices in found.items()}
+
+    @cached_property
+    def capped_readers(self) -> dict[int, tuple[BoundCondition, ...]]:
+        """Selector handle → the conditions that cut its timeline at a cap; only selectors that have such."""
+        found: dict[int, tuple[BoundCondition, ...]] = {}
+        for handle, indices in self.readers.items():
+            bounds = (self.conditions[index] for index in indices)
+            found[handle] = tuple(each for each in bounds if isinstance(each, BoundCondition) and each.capped)
+        return {handle: readers for handle, readers in found.items() if readers}
 
     @cached_property
     def cohorts_reading(self) -> dict[int, tuple[CohortPlan, ...]]:
@@ -134,8 +154,10 @@ class Plan:
 
     @cached_property
     def unlisted(self) -> frozenset[int]:
-        """Handles of the versions whose member lists are not kept."""
-        return frozenset(c.handle for team in self.teams.values() for c in team.cohorts if not c.listed)
+        """Handles of the versions whose member lists are not kept; of nobody's being unknown (−handle) there is one."""
+        cohorts = [cohort for team in self.teams.values() for cohort in team.cohorts]
+        unlisted = frozenset(cohort.handle for cohort in cohorts if not cohort.listed)
+        return unlisted.union(-cohort.handle for cohort in cohorts if cohort.may_be_unknown)
 
     @cached_property
     def taken_over_in(self) -> int:
@@ -184,7 +206,12 @@ class _Builder:
             version.replaces,
             version.replaces_complemented,
             version.in_force_from,
+            any(self._is_capped(index) for index in used),
         )
+
+    def _is_capped(self, index: int) -> bool:
+        bound = self.conditions[index]
+        return isinstance(bound, BoundCondition) and bound.capped is not None
 
     def _verdict(self, node: Node, used: list[int]) -> Verdict:
         return compose(node, lambda leaf: self._leaf(leaf, used))
@@ -211,7 +238,7 @@ class _Builder:
                 raise Crash(f"selector {selector.canonical()} has no handle in team {self.registry.team}'s registry")
             self.selectors[handle] = selector
             handles.append(handle)
-        return BoundCondition(condition, tuple(handles))
+        return BoundCondition(condition, tuple(handles), condition if isinstance(condition, Capped) else None)
 
 
 def compose(node: Node, leaf: Callable[[ConditionDefinition], Verdict]) -> Verdict:
@@ -237,7 +264,7 @@ def conditions_of(node: Node) -> Iterator[AnyCondition]:
 
 def holds_for_empty(node: Node) -> bool:
     """Whether a resolved tree holds for somebody who never did anything."""
-    return compose(node, _of_nobody)(_nobody)
+    return compose(node, _of_nobody)(_nobody) is True
 
 
 def _of_nobody(leaf: ConditionDefinition) -> Verdict:
@@ -257,13 +284,37 @@ def _nobody(_: int) -> bool:
     return False
 
 
-def _every(children: Iterable[Verdict]) -> Verdict:
-    return lambda ask: all(child(ask) for child in children)
+def _every(children: tuple[Verdict, ...]) -> Verdict:
+    def verdict(ask: Ask) -> bool | None:
+        holds: bool | None = True
+        for child in children:
+            held = child(ask)
+            if held is False:
+                return False
+            if held is None:
+                holds = None
+        return holds
+
+    return verdict
 
 
-def _some(children: Iterable[Verdict]) -> Verdict:
-    return lambda ask: any(child(ask) for child in children)
+def _some(children: tuple[Verdict, ...]) -> Verdict:
+    def verdict(ask: Ask) -> bool | None:
+        holds: bool | None = False
+        for child in children:
+            held = child(ask)
+            if held:
+                return True
+            if held is None:
+                holds = None
+        return holds
+
+    return verdict
 
 
 def _complement(child: Verdict) -> Verdict:
-    return lambda ask: not child(ask)
+    def verdict(ask: Ask) -> bool | None:
+        held = child(ask)
+        return None if held is None else not held
+
+    return verdict

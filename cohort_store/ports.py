@@ -202,7 +202,10 @@ class MembershipStore(Protocol):
 
 
 class Membership(NamedTuple):
-    """What one read of a subject says. `handles` are the versions she is stored in (complemented: excepted from)."""
+    """What one read of a subject says. `handles` are the versions she is stored in (complemented: excepted from).
+
+    A negative handle: of that version nothing can be said about her (records.py).
+    """
 
     handles: frozenset[int]
     ready: int | None

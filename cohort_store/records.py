@@ -4,10 +4,13 @@ A record is a sufficient subset of her true events (timelines), her registers, a
 that she is stored in. "Stored in" is "is a member of", but for a complemented version, where the
 exceptions are stored. An empty record is deleted: it means the same as never seen.
 
-Layout (frozen by golden tests): the byte 1, then msgpack ``[memberships, timelines, registers, ahead]`` with
+Where of a cohort nothing can be said about her, since a timeline that it reads was cut at a cap, the *negative* handle
+is in her memberships: so the one set that an evaluation reads says that too.
+
+Layout (frozen by golden tests): the byte 1, then msgpack ``[memberships, timelines, registers, ahead, inexact]`` with
 memberships ``[handle, …]`` ascending, timeline ``[selector, width, time_ms, tag(, value), …]`` where every time but the
 first is the difference to the one before and width is 2 or 3, register ``[name, version, value]``,
-ahead ``[time_ms, selector, tag, …]``.
+ahead ``[time_ms, selector, tag, …]``, inexact ``[selector, time_ms, …]``.
 """
 
 from __future__ import annotations
@@ -41,17 +44,19 @@ class Record(NamedTuple):
     timelines: Mapping[int, Timeline] = {}
     registers: Mapping[str, Register] = {}
     ahead: tuple[Ahead, ...] = ()
+    inexact: Mapping[int, int] = {}
+    """Selector → the instant up to which entries may have been lost at a cap, while that matters."""
 
     @property
     def is_empty(self) -> bool:
         """Whether it says no more than no record would."""
-        return not (self.timelines or self.registers or self.memberships)
+        return not (self.timelines or self.registers or self.memberships or self.inexact)
 
 
 EMPTY = Record()
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[list[int], list[list[int]], list[tuple[str, int, str]], list[int]])
+_decoder = msgspec.msgpack.Decoder(tuple[list[int], list[list[int]], list[tuple[str, int, str]], list[int], list[int]])
 
 
 def encode_record(record: Record) -> bytes:
@@ -59,7 +64,8 @@ def encode_record(record: Record) -> bytes:
     timelines = [_pack(selector, record.timelines[selector]) for selector in sorted(record.timelines)]
     registers = [(name, *register) for name, register in sorted(record.registers.items())]
     ahead = [number for each in record.ahead for number in each]
-    return SCHEMA + _encoder.encode((sorted(record.memberships), timelines, registers, ahead))
+    inexact = [number for each in sorted(record.inexact.items()) for number in each] if record.inexact else ()
+    return SCHEMA + _encoder.encode((sorted(record.memberships), timelines, registers, ahead, inexact))
 
 
 def decode_record(raw: bytes) -> Record:
@@ -67,12 +73,13 @@ def decode_record(raw: bytes) -> Record:
     if raw[:1] != SCHEMA:
         raise BadRecord(f"record starts with {raw[:1]!r}, not with schema {SCHEMA!r}; is its writer newer?")
     try:
-        memberships, timelines, registers, ahead = _decoder.decode(memoryview(raw)[1:])
+        memberships, timelines, registers, ahead, inexact = _decoder.decode(memoryview(raw)[1:])
         return Record(
             frozenset(memberships),
             {packed[0]: _unpack(packed) for packed in timelines},
             {name: (version, value) for name, version, value in registers},
             tuple((ahead[i], ahead[i + 1], ahead[i + 2]) for i in range(0, len(ahead), 3)),
+            {inexact[i]: inexact[i + 1] for i in range(0, len(inexact), 2)},
         )
     except (msgspec.MsgspecError, IndexError, ValueError) as error:
         raise BadRecord(f"record of {len(raw)} bytes is not readable: {error}") from None
@@ -114,4 +121,5 @@ def json_ready(record: Record) -> dict[str, Any]:
         "memberships": sorted(record.memberships),
         "timelines": {str(selector): [list(entry) for entry in line] for selector, line in record.timelines.items()},
         "registers": {name: {"version": at, "value": value} for name, (at, value) in record.registers.items()},
+        "inexact": {str(selector): lost_ms for selector, lost_ms in record.inexact.items()},
     }

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import msgspec
 
+from cohort_store.event_values import ValueOf
 from cohort_store.properties import Properties, PropertyTest, Test, compile_test
 
 Predicate = Callable[[Properties], bool]
@@ -52,12 +53,13 @@ class Selector:
     """What a timeline records: the events that match any alternative, and optionally the value of one property."""
 
     alternatives: tuple[Alternative, ...]
-    value: str | None = None
+    value: ValueOf | None = None
 
     def canonical(self) -> str:
         """A text that equal selectors share, whatever the order in which their parts were written.
 
-        Layout (frozen by golden tests): JSON ``[[[event | null, [test, …]], …], value | null]`` with test
+        Layout (frozen by golden tests): JSON ``[[[event | null, [test, …]], …], value | null]`` with value
+        ``[property, form]`` and test
         ``[property, op]``, ``[property, op, number]`` or ``[property, op, [text, …]]``, every list sorted.
         """
         return self._canonical
@@ -65,7 +67,7 @@ class Selector:
     @cached_property
     def _canonical(self) -> str:
         alternatives = _sorted_once([alternative.canonical() for alternative in self.alternatives])
-        return _encode([alternatives, self.value]).decode()
+        return _encode([alternatives, None if self.value is None else self.value.canonical()]).decode()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Selector) and other._canonical == self._canonical

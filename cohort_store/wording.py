@@ -16,7 +16,7 @@ def readable(canonical: str) -> str:
         name = "any event" if event is None else event
         wanted = " and ".join(" ".join(map(_word, test)) for test in tests)
         said.append(f"{name} where {wanted}" if wanted else name)
-    return ", or ".join(said) + (f" by {value}" if value is not None else "")
+    return ", or ".join(said) + (f" by {value[0]}" if value is not None else "")
 
 
 def flow(plain: Any) -> str:

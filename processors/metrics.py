@@ -110,6 +110,13 @@ ROUTER_REGISTRY_VERSION = Level(
     alert="routers differ for more than a minute",
 )
 
+MEMBERSHIP_CUT = Total(
+    "muster_membership_timelines_cut_total",
+    "Times that a timeline was cut at its cap: what a sequence, an average or a sum keeps of one person. Until what "
+    "was cut has left the window, cohorts that depend on it are UNAVAILABLE for her.",
+    alert="rises steadily: a definition looks at events of which persons have too many",
+)
+
 ARCHIVE_ROWS = Total("muster_archive_rows_total", "Rows written to ClickHouse, repeated ones included.")
 ARCHIVE_SKIPPED = Total(
     "muster_archive_skipped_total", "Messages that are no sound events; the router buries those of wanted events."

@@ -109,6 +109,31 @@ class RegisterCondition(Protocol):
 AnyCondition: TypeAlias = Condition | RegisterCondition
 
 
+@runtime_checkable
+class Capped(Condition, Protocol):
+    """A condition for which no bound of what must be kept is known beforehand: `keep` cuts at a cap.
+
+    Where it did, the record remembers up to which instant entries of that selector may have been lost. Until that
+    instant has left the interval, what is left decides only so much (folding.py).
+    """
+
+    @property
+    def interval(self) -> Interval:
+        """An entry matters no more once it is out of this."""
+        ...
+
+    def cut(self, timelines: Timelines, now: int) -> tuple[int | None, ...]:
+        """For each timeline the time of the latest entry that `keep` drops only because of the cap, if there is one."""
+        ...
+
+    def holds_despite_loss(self, timelines: Timelines, now: int) -> bool | None:
+        """`holds`, whatever entries of the interval may have been lost; None where that depends on them.
+
+        `next_change` is never late for this either.
+        """
+        ...
+
+
 class ConditionDefinition(Model):
     """What people write for one kind of condition. Each kind narrows `kind` to its own literal."""
 

@@ -10,13 +10,12 @@ entry that has yet to come.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
+from cohort_store.conditions.comparing import COMPARE, Operator
 from cohort_store.conditions.condition import EventSelection, Windowed
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
@@ -24,16 +23,6 @@ from cohort_store.timelines import Timelines
 
 COUNT_MAX = 1_000
 
-Operator = Literal["gte", "gt", "lte", "lt", "eq", "ne"]
-
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
-    "gte": operator.ge,
-    "gt": operator.gt,
-    "lte": operator.le,
-    "lt": operator.lt,
-    "eq": operator.eq,
-    "ne": operator.ne,
-}
 _THRESHOLDS = {"gte": (0,), "lt": (0,), "gt": (1,), "lte": (1,), "eq": (0, 1), "ne": (0, 1)}
 
 
@@ -75,7 +64,7 @@ class Count:
 
     def holds(self, timelines: Timelines, now: int) -> bool:
         first, last = self.interval.slice(timelines[0], now)
-        return _COMPARE[self.op](last - first, self.n)
+        return COMPARE[self.op](last - first, self.n)
 
     def next_change(self, timelines: Timelines, now: int) -> int | None:
         timeline = timelines[0]

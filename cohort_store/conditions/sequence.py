@@ -12,7 +12,8 @@ of several entries in one millisecond one is enough. Proof sketch, of what must 
 
 An absolute interval bounds a only: b may come until U behind its end.
 
-**Cap.** Any number of a may wait for their b. At most ENTRIES_MAX of each are kept, the newest, beside a* and its b.
+**Cap.** Any number of a may wait for their b. At most ENTRIES_MAX of each are kept: a* and its b, and the newest. An
+entry more never makes the condition false, so where it holds it does whatever was lost.
 """
 
 from __future__ import annotations
@@ -89,6 +90,19 @@ class Sequence:
         thens = self._kept_thens(timelines, now)
         return (firsts, thens) if len(self.selectors) == 2 else (union(firsts, thens),)
 
+    def cut(self, timelines: Timelines, now: int) -> tuple[int | None, ...]:
+        if max(map(len, timelines)) <= self.cap:
+            return tuple(None for _ in timelines)
+        is_completed = self._completed(timelines, now) is not None
+        firsts = _dropped(self._waiting_firsts(timelines, now), self.cap, keeps_first=is_completed)
+        thens = _dropped(self._waiting_thens(timelines, now), self.cap, keeps_first=is_completed)
+        if len(timelines) == 2:
+            return firsts, thens
+        return (max((each for each in (firsts, thens) if each is not None), default=None),)
+
+    def holds_despite_loss(self, timelines: Timelines, now: int) -> bool | None:
+        return self.holds(timelines, now) or None
+
     def _completed(self, timelines: Timelines, now: int) -> int | None:
         """The time of a*: the latest first one in the interval that has its second one by now."""
         firsts, thens = timelines[0], timelines[-1]
@@ -104,26 +118,32 @@ class Sequence:
         return None
 
     def _kept_firsts(self, timelines: Timelines, now: int) -> Timeline:
-        """a*, every one behind it once a millisecond, and those to come."""
+        waiting, keeps_first = self._waiting_firsts(timelines, now), self._completed(timelines, now) is not None
+        to_come = self._to_come(timelines[0], now, self.interval.until_ms)
+        return (*_newest(waiting, self.cap, keeps_first=keeps_first), *to_come)
+
+    def _kept_thens(self, timelines: Timelines, now: int) -> Timeline:
+        waiting, keeps_first = self._waiting_thens(timelines, now), self._completed(timelines, now) is not None
+        to_come = self._to_come(timelines[-1], now, self._latest_then_ms())
+        return (*_newest(waiting, self.cap, keeps_first=keeps_first), *to_come)
+
+    def _waiting_firsts(self, timelines: Timelines, now: int) -> Timeline:
+        """Of those by now: a*, and every one behind it, once a millisecond."""
         firsts = timelines[0]
         begin, end = self.interval.slice(firsts, now)
         completed = self._completed(timelines, now)
         if completed is not None:
             begin = at_or_before(firsts, completed - 1)
-        waiting = _once_a_millisecond(firsts[begin:end])
-        capped = _newest(waiting, self.cap, keeps_first=completed is not None)
-        return (*capped, *self._to_come(firsts, now, self.interval.until_ms))
+        return _once_a_millisecond(firsts[begin:end])
 
-    def _kept_thens(self, timelines: Timelines, now: int) -> Timeline:
-        """Those behind a*, or in the interval, thinned, and those to come."""
+    def _waiting_thens(self, timelines: Timelines, now: int) -> Timeline:
+        """Of those by now: the ones behind a*, or in the interval, thinned."""
         thens = timelines[-1]
         completed = self._completed(timelines, now)
         begin = at_or_before(thens, self.interval.floor(now) if completed is None else completed)
         latest_ms = self._latest_then_ms()
         end = at_or_before(thens, now if latest_ms is None else min(now, latest_ms))
-        waiting = thin(_once_a_millisecond(thens[begin:end]), self.then_ms)
-        capped = _newest(waiting, self.cap, keeps_first=completed is not None)
-        return (*capped, *self._to_come(thens, now, latest_ms))
+        return thin(_once_a_millisecond(thens[begin:end]), self.then_ms)
 
     def _latest_then_ms(self) -> int | None:
         """Behind this no second one matters."""
@@ -145,3 +165,10 @@ def _newest(timeline: Timeline, cap: int, *, keeps_first: bool) -> Timeline:
     if len(timeline) <= cap:
         return timeline
     return (timeline[0], *timeline[1 - cap :]) if keeps_first else timeline[-cap:]
+
+
+def _dropped(timeline: Timeline, cap: int, *, keeps_first: bool) -> int | None:
+    """The time of the latest entry that `_newest` drops."""
+    if len(timeline) <= cap:
+        return None
+    return timeline[len(timeline) - cap - (not keeps_first)][0]

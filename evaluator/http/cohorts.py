@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -35,6 +35,8 @@ class CohortRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where earlier events may be missing: the instant from which on none was."""
     stored: int | None = None
     """How many subjects are stored: members, of a complemented cohort the exceptions."""
+    unknown: int = 0
+    """Of how many nothing can be said, since too few of their events are kept; `stored` has none of them."""
 
 
 class CohortsAnswer(msgspec.Struct, frozen=True):
@@ -69,10 +71,9 @@ async def get_cohorts(service: Service, request: Request) -> Response:
     positions = await within_deadline(service.reader.positions(range(service.shards)))
     now = service.clock.now_ms()
     active = [cohort.handle for cohort in catalog.cohorts.values() if cohort.handle]
-    sizes = dict(zip(active, await within_deadline(service.reader.sizes(active)), strict=True))
-    rows = [
-        _row(service, cohort, positions.values(), sizes.get(cohort.handle), now) for cohort in catalog.cohorts.values()
-    ]
+    asked = [*active, *(-handle for handle in active)]
+    sizes = dict(zip(asked, await within_deadline(service.reader.sizes(asked)), strict=True))
+    rows = [_row(service, cohort, positions.values(), sizes, now) for cohort in catalog.cohorts.values()]
     return answer(CohortsAnswer(service.registry.catalog.version, rows))
 
 
@@ -92,7 +93,7 @@ async def get_members(service: Service, request: Request) -> Response:
         page = await within_deadline(service.reader.members(cohort.handle, request.query.get("cursor") or None, limit))
     except ValueError as error:
         raise invalid("cursor", "invalid_cursor", f"cursor is not one that an earlier page gave: {error}") from None
-    standing = _row(service, cohort, positions.values(), None, service.clock.now_ms())
+    standing = _row(service, cohort, positions.values(), {}, service.clock.now_ms())
     slowest_ms = min((position.now_ms for position in positions.values()), default=None)
     return answer(
         MembersAnswer(
@@ -111,7 +112,7 @@ async def get_members(service: Service, request: Request) -> Response:
 
 
 def _row(
-    service: Service, cohort: CohortView, positions: Iterable[Position], stored: int | None, now: int
+    service: Service, cohort: CohortView, positions: Iterable[Position], sizes: Mapping[int, int], now: int
 ) -> CohortRow:
     seen = [_as_read(position) for position in positions]
     ready = sum(member_of(cohort, each) is not None for each in seen)
@@ -129,7 +130,8 @@ def _row(
         shards_ready=ready,
         shards=service.shards,
         complete_from=format_instant(complete_from_ms(cohort, warm_from_ms)) if is_cold else None,
-        stored=stored,
+        stored=sizes.get(cohort.handle),
+        unknown=sizes.get(-cohort.handle, 0),
     )
 
 

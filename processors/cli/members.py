@@ -73,7 +73,7 @@ async def _who(settings: Settings, wanted: tuple[int, str], limit: int, cursor: 
 
     async with opened_roll(settings) as roll:
         cohort, version = roll.cohort(*wanted)
-        stored = await roll.reader.size(version.handle)
+        stored, unknown = await roll.reader.sizes([version.handle, -version.handle])
         ids: list[str] = []
         while cohort.listed and len(ids) < limit:
             try:
@@ -93,6 +93,7 @@ async def _who(settings: Settings, wanted: tuple[int, str], limit: int, cursor: 
         "complemented": version.complemented,
         "listed": cohort.listed,
         "stored": stored,
+        "unknown": unknown,
         "known_persons": known,
         "now": format_instant(min((each.now_ms for each in positions.values()), default=0)),
         "shards_ready": sum(each.ready >= version.registry_version for each in positions.values()),
@@ -125,8 +126,10 @@ def _show_who(console: Console, found: dict[str, Any]) -> None:
             f"Only {found['shards_ready']} of {found['shards']} shards can answer for it yet.", style="yellow"
         )
     if found["known_persons"] is not None:
-        members = max(0, found["known_persons"] - found["stored"])
+        members = max(0, found["known_persons"] - found["stored"] - found["unknown"])
         console.print(f"That makes {members:,} of the {found['known_persons']:,} persons known so far.")
+    if found["unknown"]:
+        console.print(f"Of {found['unknown']:,} more nothing can be said: they have more events than are kept of them.")
     if found["complemented"]:
         console.print(
             "(It holds for people who never did anything too, so what is kept and listed here is who is not in it.)"
@@ -210,6 +213,7 @@ def _record(raw: bytes, of_team: TeamRegistry) -> dict[str, Any]:
         {
             "selector": readable(selectors[handle]) if handle in selectors else f"selector {handle}",
             "times": [format_instant(entry[0]) for entry in line],
+            "inexact_until": format_instant(plain["inexact"][handle]) if handle in plain["inexact"] else None,
         }
         for handle, line in plain["timelines"].items()
     ]
@@ -233,7 +237,8 @@ def _show_person(console: Console, found: dict[str, Any]) -> None:
     console.print(f"\n{record['bytes']} bytes are stored of her:")
     for line in record["timelines"]:
         times = line["times"]
-        console.print(f"  {len(times)} x {line['selector']}, last {times[-1]}", markup=False)
+        cut = f"; some up to {line['inexact_until']} are not kept" if line["inexact_until"] else ""
+        console.print(f"  {len(times)} x {line['selector']}, last {times[-1]}{cut}", markup=False)
     for name, register in record["registers"].items():
         console.print(f"  {name} = {register['value']}", markup=False)
 

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     IN_THE_FUTURE = "in_the_future"
     BAD_PROPERTIES = "bad_properties"
     BAD_PERSON_PROPERTIES = "bad_person_properties"
+    NEGATIVE_VALUE = "negative_value"
     BAD_VERSION = "bad_version"
     UNREADABLE = "unreadable"
 

@@ -12,6 +12,7 @@ SELECT
   any(JSONExtractString(properties, 'platform')) AS platform,
   any(JSONExtractString(properties, 'acquisition_channel')) AS channel,
   any(JSONExtractString(properties, 'user_lifecycle')) AS lifecycle,
+  any(JSONExtractString(properties, 'session_id')) AS session,
   any(toInt32OrZero(JSONExtractString(properties, 'session_step'))) AS step
 FROM events
 WHERE team_id = 1 AND toUnixTimestamp64Milli(timestamp) <= {now:Int64}
@@ -87,6 +88,14 @@ WITH
     WHERE cart.event = 'add_to_cart' AND cart.at_ms > now_ms - 30 * day_ms
       AND buy.event = 'purchase' AND buy.at_ms > cart.at_ms AND buy.at_ms <= cart.at_ms + 2 * 3600000
   ),
+  many_visits AS (
+    SELECT person FROM shop WHERE at_ms > now_ms - 14 * day_ms GROUP BY person HAVING uniqExact(session) >= 3
+  ),
+  long_visits AS (SELECT DISTINCT person FROM shop WHERE at_ms > now_ms - 30 * day_ms AND step >= 20),
+  early_deciders AS (
+    SELECT person FROM shop WHERE event = 'add_to_cart' AND at_ms > now_ms - 60 * day_ms GROUP BY person
+    HAVING avg(step) <= 5
+  ),
   assisted AS (SELECT DISTINCT person FROM shop WHERE event = 'support_chat' AND at_ms > now_ms - 60 * day_ms),
   unassisted AS (SELECT person FROM known WHERE person NOT IN assisted),
   rarely_searching AS (
@@ -121,6 +130,9 @@ UNION ALL SELECT 'lapsed-searchers', groupArray(person) FROM lapsed_searchers
 UNION ALL SELECT 'returned-searchers', groupArray(person) FROM returned_searchers
 UNION ALL SELECT 'steady-viewers', groupArray(person) FROM steady_viewers
 UNION ALL SELECT 'swift-buyers', groupArray(person) FROM swift_buyers
+UNION ALL SELECT 'many-visits', groupArray(person) FROM many_visits
+UNION ALL SELECT 'long-visits', groupArray(person) FROM long_visits
+UNION ALL SELECT 'early-deciders', groupArray(person) FROM early_deciders
 UNION ALL SELECT 'unassisted', groupArray(person) FROM unassisted
 UNION ALL SELECT 'rarely-searching', groupArray(person) FROM rarely_searching
 UNION ALL SELECT 'cooling-regulars', groupArray(person) FROM cooling_regulars

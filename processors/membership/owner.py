@@ -80,6 +80,8 @@ class Owner:
         """Shard → changes put into its outbox since this was last cleared."""
         self.overflowed: list[tuple[Subject, Ahead]] = []
         """Entries refused since this was last cleared, for the dead-letter topic."""
+        self.cut = 0
+        """Timelines cut at a cap since this was last cleared."""
 
     def shards_of(self, partition: int) -> range:
         """The shards that a partition carries."""
@@ -282,6 +284,7 @@ class Owner:
         shard.records_max = min(COMMIT_RECORDS_MAX, 2 * shard.records_max)
         self.partitions[self._partition_of(shard)].records.update(step.records)
         self.overflowed += step.overflow
+        self.cut += step.cut
         remember_switched(shard, step.switched)
         if step.commit.changes:
             self.told[shard.number] = self.told.get(shard.number, 0) + len(step.commit.changes)

@@ -101,6 +101,8 @@ class Step:
     rest: Work | None
     """What is still to be done; None when the work is finished."""
     overflow: list[tuple[Subject, Ahead]]
+    cut: int
+    """How many timelines were cut at a cap."""
     switched: dict[Subject, bool]
     """Who went over to a version that takes over, and whether the old answers differ from hers now."""
     is_too_large: bool
@@ -120,6 +122,7 @@ class Draft:
     changes: list[bytes] = field(default_factory=list)
     records: dict[Subject, Record] = field(default_factory=dict)
     overflow: list[tuple[Subject, Ahead]] = field(default_factory=list)
+    cut: int = 0
     switched: dict[Subject, bool] = field(default_factory=dict)
     earliest_ms: int | None = None
     wire_instant: str = ""
@@ -139,11 +142,13 @@ class Draft:
             present = before if isinstance(folded, Replayed) else folded.record
             if not isinstance(folded, Replayed):
                 self.overflow += ((subject, ahead) for ahead in folded.overflow)
+                self.cut += folded.cut
         self._write(subject, before, advance(present, team, self.at_ms), cause)
 
     def _write(self, subject: Subject, before: Record, folded: Folded, cause: Cause) -> None:
         record, due_ms = folded.record, folded.due_ms
         self.records[subject] = record
+        self.cut += folded.cut
         if folded.overflow:
             self.overflow += ((subject, ahead) for ahead in folded.overflow)
         if due_ms is not None and (self.earliest_ms is None or due_ms < self.earliest_ms):
@@ -171,12 +176,14 @@ class Draft:
     def _tell(
         self, subject: Subject, before: Record, after: Record, cause: Cause, but: Sequence[CohortPlan] = ()
     ) -> None:
-        """Tell what readers of active versions see change."""
+        """Tell what readers of active versions see change; nothing while nothing is known, the answer once it is."""
         team = self.plan.team(subject.team)
-        for handle in sorted(before.memberships ^ after.memberships):
+        for handle in sorted({abs(handle) for handle in before.memberships ^ after.memberships}):
             cohort = team.by_handle.get(handle)
             if cohort is not None and cohort.active and cohort not in but:
-                self.tell(subject, cohort, is_member(cohort, after), cause)
+                member = is_member(cohort, after)
+                if member is not None:
+                    self.tell(subject, cohort, member, cause)
 
     def _tell_over(
         self, subject: Subject, before: Record, after: Record, cause: Cause, fresh: Sequence[CohortPlan]
@@ -185,7 +192,7 @@ class Draft:
         differ = False
         for cohort in fresh:
             was, now = is_member(cohort, before), is_member(cohort, after)
-            if self._held(subject, cohort, before) is not now:
+            if now is not None and self._held(subject, cohort, before) is not now:
                 self.tell(subject, cohort, now, Cause.EDIT if was is now else cause)
             differ |= _was_member(cohort, after) is not now
         self.switched[subject] = differ
@@ -231,13 +238,20 @@ class Draft:
         )
 
 
-def is_member(cohort: CohortPlan, record: Record) -> bool:
-    """Whether a record's subject is in the cohort: stored in it, or not stored in it where it is complemented."""
+def is_member(cohort: CohortPlan, record: Record) -> bool | None:
+    """Whether a record's subject is in the cohort: stored in it, or not stored in it where it is complemented.
+
+    None where nothing can be said.
+    """
+    if cohort.may_be_unknown and -cohort.handle in record.memberships:
+        return None
     return (cohort.handle in record.memberships) is not cohort.complemented
 
 
-def _was_member(cohort: CohortPlan, record: Record) -> bool:
-    """Whether a record's subject is in the version that the cohort's active one took over from."""
+def _was_member(cohort: CohortPlan, record: Record) -> bool | None:
+    """Whether a record's subject is in the version that the cohort's active one took over from; None: nobody knows."""
+    if -cohort.replaces in record.memberships:
+        return None
     return (cohort.replaces in record.memberships) is not cohort.replaces_complemented
 
 
@@ -303,7 +317,9 @@ def plan_telling(
     """Tell, as `reconcile`, which side of a cohort each of these subjects is on."""
     draft = _draft(shard, plan, shard.position.now_ms, instant)
     for subject, cohort in told:
-        draft.tell(subject, cohort, is_member(cohort, records.get(subject, EMPTY)), Cause.RECONCILE)
+        member = is_member(cohort, records.get(subject, EMPTY))
+        if member is not None:
+            draft.tell(subject, cohort, member, Cause.RECONCILE)
     return _finish(draft, shard.next_due_ms, shard.position)
 
 
@@ -349,7 +365,9 @@ def _finish(
     )
     is_too_large = len(draft.writes) > 1 and commit_bytes(commit) > COMMIT_BYTES_MAX
     next_due_ms = _earlier(left_ms, draft.earliest_ms)
-    return Step(shard, commit, draft.records, next_due_ms, rest, draft.overflow, draft.switched, is_too_large)
+    return Step(
+        shard, commit, draft.records, next_due_ms, rest, draft.overflow, draft.cut, draft.switched, is_too_large
+    )
 
 
 def _rest(work: Work, folds: int, pairs: int) -> Work:

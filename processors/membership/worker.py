@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from cohort_store.deltas import DeltaMessage, decode_message
 from cohort_store.errors import Reject, Retry
 from cohort_store.ports import MembershipStore
+from processors import metrics
 from processors.kafka.dead_letters import DeadLetter, DeadLetters
 from processors.kafka.registry import Plans
 from processors.membership.adoption import Log, look_up, same_topics, together
@@ -149,6 +150,7 @@ class Worker:
                     await self._owner.fold(some)
                 await self._owner.tick()
                 await self._bury_overflow()
+                self._count_cut()
             self._hand_over()
         if is_full:
             await asyncio.sleep(FULL_S)
@@ -252,6 +254,10 @@ class Worker:
     async def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if letters:
             await self._parts.dead_letters.send(letters)
+
+    def _count_cut(self) -> None:
+        metrics.MEMBERSHIP_CUT.add(self._owner.cut)
+        self._owner.cut = 0
 
     async def _bury_overflow(self) -> None:
         overflowed = self._owner.overflowed

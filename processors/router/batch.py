@@ -1,7 +1,8 @@
 """One batch: messages read, judged, and turned into deltas.
 
 Every message ends in exactly one way, which is counted: `unwanted` by name and dropped unread, of an
-`unknown_team`, `unmatched` by any selector, `routed`, or `refused` as a dead letter.
+`unknown_team`, `unmatched` by any selector, `routed`, or `refused` as a dead letter. One whose number is negative,
+though a definition says that it never is, is refused and counts all the same wherever that number does not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from processors.router.packing import Packer
 from processors.router.persons import DistinctId, Persons
 from processors.router.ports import Message, arrival_ms_of
 from processors.router.progress import Source
-from processors.router.routes import RouterPlan, entries_of, told_of_person
+from processors.router.routes import RouterPlan, entries_of, refused_value, told_of_person
 
 
 @dataclass(slots=True)
@@ -113,12 +114,17 @@ class Batch:
         now, raw = self.reading.now, message.value or b""
         arrival_ms = arrival_ms_of(message, now)
         try:
-            problems = self._route(codec.decode(raw, arrival_ms), arrival_ms)
+            event = codec.decode(raw, arrival_ms)
+            problems = self._route(event, arrival_ms)
+            negative = self._refused_value(event)
         except BadEvent as error:
             self._refuse(source, message, error.reason, error.detail)
         else:
             if problems:
                 self._refuse(source, message, Reason.BAD_PERSON_PROPERTIES, "; ".join(problems))
+            if negative is not None:
+                problem = f"property {negative[:40]!r} is negative, and a sum declares it non_negative"
+                self._refuse(source, message, Reason.NEGATIVE_VALUE, f"{problem}; where it may be, remove that there")
 
     def _refuse(self, source: Source, message: Message, reason: str, detail: str) -> None:
         where = (source.topic, source.partition, message.offset)
@@ -164,6 +170,13 @@ class Batch:
         else:
             self.tally.unwanted += 1
         return problems
+
+    def _refused_value(self, event: Event) -> str | None:
+        """The property that is negative although a definition says that it never is, if there is one."""
+        team_routes = self.reading.plan.teams.get(event.team)
+        if team_routes is None or not team_routes.checks_values:
+            return None
+        return refused_value(event, team_routes.of(event.event))
 
     def _pair(self, event: Event) -> None:
         """Tell the distinct id's own shard of its person, where that is news."""

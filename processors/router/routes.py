@@ -8,17 +8,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cohort_store.deltas import DeltaEntry
+from cohort_store.event_values import Form, ValueOf
 from cohort_store.person_updates import NO_UPDATE, PersonUpdate, update_of
 from cohort_store.plans import Plan, TeamPlan
 from cohort_store.properties import Properties
-from cohort_store.property_values import number_of
 from cohort_store.selectors import Predicate, Selector
 from processors.codecs.event import Event
 from processors.codecs.telling import text_may_tell_of_person
-
-FIXED_POINT = 1_000_000
-"""Values are whole multiples of a millionth: a sum of floats would depend on its order."""
-VALUE_MAX = 2**63 - 1
 
 
 class Route(NamedTuple):
@@ -27,8 +23,8 @@ class Route(NamedTuple):
     selector: int
     predicate: Predicate | None
     """None: every event of that name."""
-    value: str | None
-    """The property whose number goes into the entry; an event without it has no entry then."""
+    value: ValueOf | None
+    """What goes into the entry; an event without it has no entry then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +36,8 @@ class TeamRoutes:
     """Routes of every event whose name is not in `by_name`."""
     person_properties: frozenset[str] = frozenset()
     """The properties of persons that it names."""
+    checks_values: bool = False
+    """Whether one of them takes numbers that must not be negative."""
 
     def of(self, name: str) -> tuple[Route, ...]:
         """The routes of an event of that name; empty where nobody wants it."""
@@ -86,7 +84,7 @@ def entries_of(event: Event, routes: tuple[Route, ...]) -> tuple[DeltaEntry, ...
             if predicate is not None and not predicate(properties):
                 continue
             if value is not None:
-                amount = _fixed_point(properties.get(value))
+                amount = value.of(properties)
                 if amount is None:
                     continue
         entries.append(DeltaEntry(selector, event.time_ms, event.tag, amount))
@@ -100,17 +98,22 @@ def told_of_person(event: Event, named: Collection[str]) -> PersonUpdate:
     return update_of(event.properties(), event.time_ms, named, event.person_properties())
 
 
-def _fixed_point(value: object) -> int | None:
-    number = number_of(value)
-    if number is None:
-        return None
-    amount = round(number * FIXED_POINT)
-    return amount if -VALUE_MAX <= amount <= VALUE_MAX else None
+def refused_value(event: Event, routes: tuple[Route, ...]) -> str | None:
+    """The first property of the event that is negative although a definition says that it never is."""
+    for _, predicate, value in routes:
+        if value is None or not value.refuses(event.properties()):
+            continue
+        if predicate is None or predicate(event.properties()):
+            return value.property
+    return None
 
 
 def _team_routes(plan: TeamPlan) -> TeamRoutes:
     names = {a.event for selector in plan.selectors.values() for a in selector.alternatives if a.event is not None}
-    return TeamRoutes({name: _routes(plan, name) for name in names}, _routes(plan, None), plan.person_properties)
+    by_name, of_any = {name: _routes(plan, name) for name in names}, _routes(plan, None)
+    values = [selector.value for selector in plan.selectors.values() if selector.value is not None]
+    checks_values = any(value.form is Form.NON_NEGATIVE for value in values)
+    return TeamRoutes(by_name, of_any, plan.person_properties, checks_values)
 
 
 def _routes(plan: TeamPlan, name: str | None) -> tuple[Route, ...]:

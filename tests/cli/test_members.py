@@ -3,6 +3,7 @@
 import pytest
 
 from cohort_store.definitions import leaves_of, parse_cohort
+from cohort_store.event_values import Form, ValueOf
 from cohort_store.properties import PropertyTest
 from cohort_store.selectors import Alternative, Selector
 from cohort_store.wording import readable
@@ -13,7 +14,7 @@ from cohort_store.wording import readable
     [
         (Selector((Alternative("purchase"),)), "purchase"),
         (Selector((Alternative(None),)), "any event"),
-        (Selector((Alternative("purchase"),), "amount"), "purchase by amount"),
+        (Selector((Alternative("purchase"),), ValueOf("amount", Form.NUMBER)), "purchase by amount"),
         (Selector((Alternative("home"), Alternative("cart"))), "cart, or home"),
         (
             Selector((Alternative("home", (PropertyTest(property="plan", op="is_set"),)),)),

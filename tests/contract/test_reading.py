@@ -117,6 +117,22 @@ async def test_an_unlisted_version_has_a_size_and_memberships_but_no_list(view: 
     assert await view.reader.sizes([1, 2, 3]) == [0, 0, 0]
 
 
+async def test_a_subject_of_whom_nothing_is_known_is_counted_apart_and_listed_nowhere(view: View, owner: Owner) -> None:
+    subjects = some(60)
+    await owner.commit(*(write(subject, joined=(1,)) for subject in subjects), unlisted=frozenset({-1}))
+    unknown = subjects[0]
+    await owner.commit(write(unknown, joined=(-1,), departed=(1,)), unlisted=frozenset({-1}))
+    assert (await view.reader.memberships([unknown]))[0].handles == {-1}
+    assert await view.reader.sizes([1, -1]) == [59, 1]
+    assert unknown.id not in (await view.reader.members(1, None, 100)).ids
+    assert (await view.reader.members(-1, None, 100)).ids == ()
+    await owner.commit(write(unknown, joined=(1,), departed=(-1,)), unlisted=frozenset({-1}))
+    assert await view.reader.sizes([1, -1]) == [60, 0]
+    await owner.commit(write(unknown, joined=(-1,), departed=(1,)), unlisted=frozenset({-1}))
+    await owner.commit(write(unknown, None))
+    assert await view.reader.sizes([1, -1]) == [59, 0]
+
+
 async def walk(view: View, handle: int, limit: int) -> list[str]:
     """Every id of a walk from first page to last."""
     told: list[str] = []

@@ -87,7 +87,7 @@ def test_origin_version_and_licence_stand_beside_the_log() -> None:
 
 def test_the_shipped_definitions_are_accepted_as_a_whole(definitions: Definitions) -> None:
     check_whole(definitions, {})
-    assert len(definitions.cohorts) == 19
+    assert len(definitions.cohorts) == 22
     assert len(definitions.flags) == 5
 
 
@@ -101,8 +101,8 @@ def test_the_cohorts_show_every_count_operator_and_way_to_select(definitions: De
     assert {"exact", "is_not", "icontains", "not_icontains", "gt", "lte", "is_set", "is_not_set"} <= {
         t.op for t in tests
     }
-    # No event of the log says anything of its person.
-    untold = {"person_property"}
+    # No event of the log says anything of its person, and a list of persons is no condition that is written.
+    untold = {"person_property", "static_list"}
     assert {leaf.kind for leaf in leaves} == {*(kind.kind_name() for kind in kinds()), "in_cohort"} - untold
 
 
@@ -162,7 +162,9 @@ def _by_conditions(log: EventLog, plan: TeamPlan, now: int) -> dict[str, frozens
         timelines = histories.setdefault(person, {})
         for handle, selector in plan.selectors.items():
             if selector.holds(event["event"], event["properties"]):
-                timelines.setdefault(handle, set()).add((time_ms, tag_of(event["uuid"])))
+                entry = (time_ms, tag_of(event["uuid"]))
+                value = None if selector.value is None else selector.value.of(event["properties"])
+                timelines.setdefault(handle, set()).add(entry if value is None else (*entry, value))
 
     def holds(timelines: dict[int, set[tuple[int, ...]]], index: int) -> bool:
         bound = plan.conditions[index]

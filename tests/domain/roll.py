@@ -38,10 +38,12 @@ def plan_of(cohorts: Sequence[dict[str, Any]]) -> TeamPlan:
 def delta_of(plan: TeamPlan, events: Collection[Event], arrival_ms: int | None = None) -> Delta:
     """What a router makes of a person's events."""
     entries = tuple(
-        DeltaEntry(handle, event.time_ms, tag_of(event.uuid))
+        DeltaEntry(handle, event.time_ms, tag_of(event.uuid), value)
         for event in events
         for handle, selector in plan.selectors.items()
         if selector.holds(event.event, event.properties)
+        for value in [None if selector.value is None else selector.value.of(event.properties)]
+        if (value is None) is (selector.value is None)
     )
     writes = tuple(
         write for event in events for write in update_of(event.properties, event.time_ms, plan.person_properties).writes
@@ -61,9 +63,13 @@ def as_delta(record: Record) -> Delta:
     return Delta(SOMEBODY, entries, registers)
 
 
-def members(record: Record, plan: TeamPlan) -> dict[str, bool]:
-    """By cohort key, whether the record's person is a member: stored, or for a complemented version not stored."""
-    return {c.key: (c.handle in record.memberships) is not c.complemented for c in plan.cohorts}
+def members(record: Record, plan: TeamPlan) -> dict[str, bool | None]:
+    """By cohort key, whether the record's person is a member: stored, or for a complemented version not stored.
+
+    None where nothing can be said.
+    """
+    stored = record.memberships
+    return {c.key: None if -c.handle in stored else (c.handle in stored) is not c.complemented for c in plan.cohorts}
 
 
 class Roll:
@@ -103,7 +109,7 @@ class Roll:
         self.plan = plan
         self.advance(now)
 
-    def members(self) -> dict[str, bool]:
+    def members(self) -> dict[str, bool | None]:
         return members(self.record, self.plan)
 
     def _store(self, outcome: Folded, now: int) -> None:

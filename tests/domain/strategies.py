@@ -154,12 +154,33 @@ REGULAR: tuple[dict[str, Any], ...] = tuple(
 SEQUENCES: tuple[dict[str, Any], ...] = tuple(
     {"kind": "sequence", "then_within": f"{span}ms", **interval} for span in (1, 2, 3, 5, 8) for interval in INTERVALS
 )
+AGGREGATES: tuple[dict[str, Any], ...] = (
+    *(
+        {"kind": "aggregate", "property": "p", "fn": fn, "op": op, "value": value}
+        for fn in ("sum", "avg", "min", "max")
+        for op in OPERATORS
+        for value in (-1, 0, 0.5, 1, 1.5, 2, 3)
+    ),
+    *(
+        {"kind": "aggregate", "property": "p", "fn": "sum", "op": op, "value": value, "non_negative": True}
+        for op in OPERATORS
+        for value in (-1, 0, 0.5, 1, 1.5, 2, 3, 5)
+    ),
+    *(
+        {"kind": "aggregate", "property": "p", "fn": "distinct", "op": op, "value": value}
+        for op in OPERATORS
+        for value in range(5)
+    ),
+)
 
 # Few draws of plain choices: a tree made of nested strategies takes Hypothesis longer than all that is tested with it.
 _tests = st.sampled_from([(event, test) for event in (*NAMES, "any") for test in TESTS])
 _windowed = st.sampled_from([{**kind, **interval} for kind in WINDOWED for interval in INTERVALS])
 _first_time = st.sampled_from([{"kind": "first_time", **interval} for interval in INTERVALS])
-_parts = st.one_of(_windowed, st.sampled_from((*LAPSING, *REGULAR)), _first_time, st.sampled_from(SEQUENCES))
+_aggregates = st.sampled_from([{**kind, **interval} for kind in AGGREGATES for interval in INTERVALS])
+_parts = st.one_of(
+    _windowed, st.sampled_from((*LAPSING, *REGULAR)), _first_time, st.sampled_from(SEQUENCES), _aggregates
+)
 _shapes = st.sampled_from(("a", "a", "a", "b", "b", "any", "one", "two", "any_of"))
 _small = st.integers(1, 3)
 _branches = st.sampled_from(("leaf", "leaf", "all", "any", "not"))
@@ -208,16 +229,31 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
     return _leaf(draw)
 
 
-def _tree(draw: st.DrawFn, known: tuple[str, ...], depth: int, personal: bool) -> dict[str, Any]:
+CAPPED_MAX = 3
+"""Conditions that a draw may have of those that keep hundreds of entries: a record holds so many."""
+
+
+def _is_capped(part: dict[str, Any]) -> bool:
+    return part["kind"] == "sequence" or part.get("fn") in ("sum", "avg")
+
+
+def _tree(
+    draw: st.DrawFn, known: tuple[str, ...], depth: int, personal: bool, capped: list[dict[str, Any]]
+) -> dict[str, Any]:
     branch = draw(_branches) if depth else "leaf"
     if branch == "not":
-        return {"not": _tree(draw, known, depth - 1, personal)}
+        return {"not": _tree(draw, known, depth - 1, personal, capped)}
     if branch != "leaf":
-        return {branch: [_tree(draw, known, depth - 1, personal) for _ in range(draw(_small))]}
+        return {branch: [_tree(draw, known, depth - 1, personal, capped) for _ in range(draw(_small))]}
     named = draw(st.integers(0, 2 * len(known)))
     if named > len(known):
         return {"kind": "in_cohort", "cohort": known[named - len(known) - 1]}
-    return draw(_personal) if personal and draw(_personal_or_not) else _leaf(draw)
+    leaf = draw(_personal) if personal and draw(_personal_or_not) else _leaf(draw)
+    if _is_capped(leaf):
+        if len(capped) == CAPPED_MAX:
+            return {"kind": "performed", "event": "any", "within": "3ms"}
+        capped.append(leaf)
+    return leaf
 
 
 @st.composite
@@ -227,9 +263,10 @@ def cohort_sets(draw: st.DrawFn, max_size: int = 3, personal: bool = True) -> Co
     `personal`: whether properties of persons are asked too.
     """
     made: Cohorts = []
+    capped: list[dict[str, Any]] = []
     for index in range(draw(st.integers(1, max_size))):
         known = tuple(cohort["key"] for cohort in made)
-        made.append({"key": f"c{index}", "when": _tree(draw, known, 3, personal)})
+        made.append({"key": f"c{index}", "when": _tree(draw, known, 3, personal, capped)})
     return made
 
 

@@ -7,11 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cohort_store.conditions.aggregate import Aggregate
 from cohort_store.conditions.condition import Condition, RegisterCondition
 from cohort_store.conditions.sequence import Sequence
 from cohort_store.definitions import parse_cohort
+from cohort_store.event_values import Form
 from cohort_store.plans import conditions_of
-from cohort_store.timelines import Timeline, Timelines, at_or_before, union
+from cohort_store.timelines import Entry, Timeline, Timelines, at_or_before, union
 from tests.domain.strategies import HORIZON, conditions, times
 
 entries = st.tuples(times, st.integers(0, 2))
@@ -27,11 +29,21 @@ def compiled(leaf: dict[str, Any]) -> Condition:
 def lines(condition: Condition, entries: Timeline) -> Timelines:
     """The timelines that a condition reads of true events.
 
-    A first time's second one holds those that pass its tests too; a sequence's two overlap, and neither has all.
+    A first time's second one holds those that pass its tests too; a sequence's two overlap, and neither has all. An
+    aggregate's entries have a value.
     """
     passing = tuple(entry for entry in entries if (entry[0] + entry[1]) % 3)
     first = tuple(entry for entry in entries if entry[1] != 1) if isinstance(condition, Sequence) else entries
+    if isinstance(condition, Aggregate):
+        return (tuple((*entry, _value(condition, entry)) for entry in entries),)
     return (first, passing) if len(condition.selectors) == 2 else (entries,)
+
+
+def _value(condition: Aggregate, entry: Entry) -> int:
+    """An entry's value: one of a few, in millionths, that follows from the entry."""
+    value = ((entry[0] * 7 + entry[1] * 3) % 6 - 2) * 500_000
+    reads = condition.selector.value
+    return abs(value) if reads is not None and reads.form is Form.NON_NEGATIVE else value
 
 
 def united(left: Timelines, right: Timelines) -> Timelines:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cohort_store.conditions.performed import Performed
 from cohort_store.deltas import Delta, DeltaEntry, RegisterWrite
+from cohort_store.event_values import Form, ValueOf
 from cohort_store.folding import AHEAD_MAX, Folded, Replayed, advance, ask_at, fold
 from cohort_store.interval import Interval
 from cohort_store.plans import BoundCondition, CohortPlan, TeamPlan, compile_plan
@@ -242,7 +243,7 @@ def test_the_verdict_of_a_shared_condition_is_the_same_for_all_who_ask() -> None
 
 
 def value_plan() -> TeamPlan:
-    selector = Selector((Alternative("purchase"),), value="amount")
+    selector = Selector((Alternative("purchase"),), ValueOf("amount", Form.NUMBER))
     condition = BoundCondition(Performed(selector, Interval.rolling(10)), (5,))
     cohort = CohortPlan(9, 1, "c", 1, False, True, lambda ask: ask(0), (0,))
     return TeamPlan(1, (condition,), (cohort,), {5: selector})

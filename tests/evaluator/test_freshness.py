@@ -24,6 +24,8 @@ TABLE: list[tuple[str, CohortView, Membership | None, int, Status]] = [
     ("the store is away", cohort_view(), None, WARM_MS, Status.UNAVAILABLE),
     ("the shard has no position", cohort_view(), membership(ready=None), WARM_MS, Status.UNAVAILABLE),
     ("one version too old", cohort_view(), membership(ready=4), WARM_MS, Status.UNAVAILABLE),
+    ("too little is kept", cohort_view(), membership(-cohort_view().handle), WARM_MS, Status.UNAVAILABLE),
+    ("too little for another", cohort_view(), membership(-cohort_view().handle - 1), WARM_MS, Status.OK),
     ("just the version", cohort_view(), membership(ready=5), WARM_MS, Status.OK),
     ("a newer version", cohort_view(), membership(ready=6), WARM_MS, Status.OK),
     ("readers from this registry", cohort_view(known_in=7), membership(readers_from=7), WARM_MS, Status.OK),
@@ -102,6 +104,7 @@ def test_of_a_complemented_cohort_those_stored_are_the_exceptions(
         (cohort_view(), membership(ready=4), "registry version 4 and cohort buyers needs 5"),
         (cohort_view(handle=0), membership(), "still being built"),
         (cohort_view(known_in=7), membership(readers_from=9), "registry version 7 is all .* before 9 name"),
+        (cohort_view(), membership(-cohort_view().handle), "more events than are kept"),
     ],
 )
 def test_it_is_said_why_nothing_can_be_said(cohort: CohortView, read: Membership | None, said: str) -> None:

@@ -53,6 +53,7 @@ def test_a_record_is_written_and_read_as_these_very_bytes(row: dict[str, Any]) -
         {int(selector): tuple(map(tuple, line)) for selector, line in row["timelines"].items()},
         {name: (version, value) for name, (version, value) in row["registers"].items()},
         tuple((time_ms, selector, tag) for time_ms, selector, tag in row["ahead"]),
+        {int(selector): lost_ms for selector, lost_ms in row["inexact"].items()},
     )
     assert encode_record(record).hex() == row["hex"]
     assert decode_record(bytes.fromhex(row["hex"])) == record
@@ -161,13 +162,14 @@ def test_a_uuid_has_this_tag_whatever_its_case(row: dict[str, Any]) -> None:
     [
         b"",
         b"\x01",
-        b"\x02\x94\x90\x90\x90\x90",
-        b"\x01\x93\x90\x90\x90",
-        b"\x01\x94\x90\x91\x91\x02\x90\x90",
-        b"\x01\x94\x90\x91\x92\x02\x09\x90\x90",
-        b"\x01\x94\x90\x91\x93\x02\x02\x01\x90\x90",
-        b"\x01\x94\x90\x90\x90\x91\x01",
-        b"\x01\x94\x91\xa1x\x90\x90\x90",
+        b"\x02\x95\x90\x90\x90\x90\x90",
+        b"\x01\x94\x90\x90\x90\x90",
+        b"\x01\x95\x90\x91\x91\x02\x90\x90\x90",
+        b"\x01\x95\x90\x91\x92\x02\x09\x90\x90\x90",
+        b"\x01\x95\x90\x91\x93\x02\x02\x01\x90\x90\x90",
+        b"\x01\x95\x90\x90\x90\x91\x01\x90",
+        b"\x01\x95\x90\x90\x90\x90\x91\x01",
+        b"\x01\x95\x91\xa1x\x90\x90\x90\x90",
         b"not a record",
     ],
 )

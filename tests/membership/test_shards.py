@@ -8,6 +8,7 @@ import pytest
 
 from cohort_store.changes import Change, decode_change
 from cohort_store.compiling import activate, assign, drop_retired
+from cohort_store.conditions.sequence import ENTRIES_MAX
 from cohort_store.definitions import parse_cohort
 from cohort_store.deltas import Delta, DeltaEntry
 from cohort_store.durations import parse_instant_ms
@@ -500,3 +501,28 @@ def test_telling_says_for_each_pair_which_side_the_subject_is_on() -> None:
     ]
     assert {change.cause for change in _changes(step.commit)} == {"reconcile"}
     assert step.commit.position.now_ms == 0
+
+
+def test_nothing_is_told_while_nothing_is_known_and_the_answer_once_it_is() -> None:
+    sequence = {"kind": "sequence", "first": {"event": "ask"}, "then": {"event": "buy"}}
+    when = {**sequence, "then_within": "1m", "within": "60m"}
+    plan = compile_plan(_registry({"key": "asked", "when": when}, {"key": "never", "when": {"not": when}}))
+    asks, buys = plan.team(1).selectors
+    subject, shard = _subject(1), _shard(0)
+    ledger = Ledger(shard, {}, plan)
+    many = Delta(subject, tuple(DeltaEntry(asks, number, 7) for number in range(ENTRIES_MAX + 1)))
+    ledger.finish(_work(shard, [many]), MINUTE)
+    bought = Delta(subject, (DeltaEntry(buys, ENTRIES_MAX + MINUTE, 8),))
+    ledger.finish(_work(shard, [bought]), 2 * MINUTE)
+    ledger.finish(_work(shard), 61 * MINUTE)
+    told = [(change.cohort, change.status, change.cause) for commit in ledger.commits for change in _changes(commit)]
+    assert told == [
+        ("asked", "entered", "event"),
+        ("never", "left", "event"),
+        ("asked", "left", "timer"),
+        ("never", "entered", "timer"),
+    ]
+    first = ledger.commits[0].records[0]
+    assert sorted(first.joined) == sorted(-cohort.handle for cohort in plan.team(1).cohorts)
+    assert first.departed == ()
+    assert set(first.joined) <= ledger.commits[0].unlisted

@@ -20,12 +20,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from fractions import Fraction
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from tests.oracle.operators import instant, passes
+from tests.oracle.operators import instant, number, passes, text
 
 Plain = Mapping[str, Any]
 """A definition, or a part of one, as plain JSON."""
@@ -133,8 +134,8 @@ def _performed(leaf: Plain, events: list[Event], t: int) -> bool:
 
 
 def _count(leaf: Plain, events: list[Event], t: int) -> bool:
-    number = len([each for each in matching(leaf, events) if _is_inside(leaf, each[0], t)])
-    return _compares(number, leaf.get("op", "gte"), leaf["n"])
+    found = len([each for each in matching(leaf, events) if _is_inside(leaf, each[0], t)])
+    return _compares(found, leaf.get("op", "gte"), leaf["n"])
 
 
 def _first_time(leaf: Plain, events: list[Event], t: int) -> bool:
@@ -174,8 +175,8 @@ def _regularly(leaf: Plain, events: list[Event], t: int) -> bool:
     period = duration_ms(leaf["period"])
     times = [time for time, _ in matching(leaf, events)]
     enough = 0
-    for number in range(leaf["periods"]):
-        begin, end = t - (number + 1) * period, t - number * period
+    for ago in range(leaf["periods"]):
+        begin, end = t - (ago + 1) * period, t - ago * period
         if len([time for time in times if begin < time <= end]) >= leaf.get("times", 1):
             enough += 1
     return enough >= int(leaf["min_periods"])
@@ -199,6 +200,31 @@ def _present_value(name: str, events: Iterable[Event]) -> Any:
     return json.loads(max(said)[1]) if said else None
 
 
+def _aggregate(leaf: Plain, events: list[Event], t: int) -> bool:
+    """An event is known by its time, its tag and the value: of the same uuid at the same time there is one value."""
+    inside = [event for event in events if _is_inside(leaf, event.time_ms, t) and _selects(leaf, event)]
+    present = [event for event in inside if event.properties.get(leaf["property"]) is not None]
+    if leaf["fn"] == "distinct":
+        return _compares(
+            len({text(event.properties[leaf["property"]]) for event in present}), leaf["op"], leaf["value"]
+        )
+    counted = {(event.time_ms, event.tag, millionths(event.properties[leaf["property"]])) for event in present}
+    values = [value for _, _, value in counted if value is not None and not (leaf.get("non_negative") and value < 0)]
+    threshold = millionths(leaf["value"]) or 0
+    if leaf["fn"] == "sum":
+        return _compares(sum(values), leaf["op"], threshold)
+    if not values:
+        return False
+    made = {"min": Fraction(min(values)), "max": Fraction(max(values)), "avg": Fraction(sum(values), len(values))}
+    return _compares(made[leaf["fn"]], leaf["op"], threshold)
+
+
+def millionths(value: Any) -> int | None:
+    """A number in millionths, rounded half to even; None for what is none."""
+    found = number(value)
+    return None if found is None or abs(found) > 9e12 else round(Fraction(found * 1_000_000))
+
+
 _MEANINGS: dict[str, Callable[[Plain, list[Event], int], bool]] = {
     "performed": _performed,
     "count": _count,
@@ -208,6 +234,7 @@ _MEANINGS: dict[str, Callable[[Plain, list[Event], int], bool]] = {
     "regularly": _regularly,
     "sequence": _sequence,
     "person_property": _person_property,
+    "aggregate": _aggregate,
 }
 
 
@@ -228,7 +255,7 @@ def _is_inside(leaf: Plain, time_ms: int, t: int) -> bool:
     return since <= time_ms <= min(instant_ms(leaf["until"]), t)
 
 
-def _compares(number: int, op: str, n: int) -> bool:
+def _compares(number: int | Fraction, op: str, n: int | Fraction) -> bool:
     if op == "gte":
         return number >= n
     if op == "gt":

@@ -7,6 +7,7 @@ import pytest
 from cohort_store.compiling import assign
 from cohort_store.deltas import DeltaEntry
 from cohort_store.errors import BadEvent
+from cohort_store.event_values import Form, ValueOf
 from cohort_store.plans import Plan, TeamPlan, compile_plan
 from cohort_store.properties import PropertyTest
 from cohort_store.registry import Registry
@@ -14,7 +15,7 @@ from cohort_store.selectors import Alternative, Selector
 from processors.codecs.event import Event, Limits
 from processors.codecs.plain import PlainCodec
 from processors.codecs.posthog import PostHogCodec
-from processors.router.routes import RouterPlan, compile_routes, entries_of
+from processors.router.routes import RouterPlan, TeamRoutes, compile_routes, entries_of, refused_value
 from tests.router.building import NOW_MS, event, routes
 
 PRO = {"property": "plan", "value": "pro"}
@@ -83,7 +84,39 @@ def test_properties_are_read_only_where_a_filter_asks_for_them() -> None:
     [(12.5, 12_500_000), ("3", 3_000_000), (-1, -1_000_000), (0.0000004, 0), (1e300, None), ("x", None), (True, None)],
 )
 def test_a_selector_of_a_value_takes_numbers_as_fixed_point_and_skips_the_rest(amount: Any, value: int | None) -> None:
-    selector = Selector((Alternative("buy", (PropertyTest(property="amount", op="is_set"),)),), "amount")
-    plan = compile_routes(Plan(1, {1: TeamPlan(1, selectors={5: selector})}, Registry()))
-    entries = entries_of(read("buy", properties={"amount": amount}), plan.teams[1].of("buy"))
+    entries = entries_of(read("buy", properties={"amount": amount}), values(Form.NUMBER).of("buy"))
     assert [entry.value for entry in entries] == ([] if value is None else [value])
+
+
+def values(form: Form) -> TeamRoutes:
+    selector = Selector((Alternative("buy", (PropertyTest(property="amount", op="is_set"),)),), ValueOf("amount", form))
+    return compile_routes(Plan(1, {1: TeamPlan(1, selectors={5: selector})}, Registry())).teams[1]
+
+
+@pytest.mark.parametrize(("amount", "value", "refused"), [(0.5, 500_000, None), (0, 0, None), (-1, None, "amount")])
+def test_a_negative_number_has_no_entry_where_a_definition_says_that_there_is_none(
+    amount: float, value: int | None, refused: str | None
+) -> None:
+    bought, routes_of_team = read("buy", properties={"amount": amount}), values(Form.NON_NEGATIVE)
+    entries = entries_of(bought, routes_of_team.of("buy"))
+    assert routes_of_team.checks_values
+    assert [entry.value for entry in entries] == ([] if value is None else [value])
+    assert refused_value(bought, routes_of_team.of("buy")) == refused
+
+
+def test_a_negative_number_is_refused_only_of_an_event_that_passes_the_filters() -> None:
+    selector = Selector(
+        (Alternative("buy", (PropertyTest(property="plan", value="pro"),)),), ValueOf("amount", Form.NON_NEGATIVE)
+    )
+    of_buy = compile_routes(Plan(1, {1: TeamPlan(1, selectors={5: selector})}, Registry())).teams[1].of("buy")
+    assert refused_value(read("buy", properties={"amount": -1, "plan": "free"}), of_buy) is None
+    assert refused_value(read("buy", properties={"amount": -1, "plan": "pro"}), of_buy) == "amount"
+
+
+def test_a_text_goes_into_an_entry_as_its_hash() -> None:
+    of_buy = values(Form.TEXT).of("buy")
+    (first,) = entries_of(read("buy", properties={"amount": "sess_1"}), of_buy)
+    (same,) = entries_of(read("buy", properties={"amount": "sess_1"}), of_buy)
+    (other,) = entries_of(read("buy", properties={"amount": "sess_2"}), of_buy)
+    assert first.value == same.value != other.value
+    assert entries_of(read("buy", properties={"amount": None}), of_buy) == ()

@@ -89,7 +89,7 @@ def folded(delta: Delta, plan: TeamPlan, now: int) -> Record:
     return outcome.record if isinstance(outcome, Folded) else EMPTY
 
 
-def verdicts(record: Record, plan: TeamPlan, now: int) -> dict[str, bool]:
+def verdicts(record: Record, plan: TeamPlan, now: int) -> dict[str, bool | None]:
     ask = ask_at(record, plan, now)
     return {cohort.key: cohort.verdict(ask) for cohort in plan.cohorts}
 
