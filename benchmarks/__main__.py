@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import conditions, flags, ingest, latency, members, memory
+from benchmarks import conditions, flags, ingest, latency, members, memory, worst_person
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
     flags.report(asyncio.run(flags.measure()))
     memory.report(asyncio.run(memory.measure()))
     conditions.report(conditions.measure())
+    worst_person.report(worst_person.measure())
     members.report(members.measure())
     if taken.wrong:
         sys.exit(f"ingest: {taken.wrong} wrong members: the figures do not count")
