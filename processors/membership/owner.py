@@ -155,7 +155,7 @@ class Owner:
             partition = self.partitions.get(number)
             if partition is None or not messages or number in self.lost:
                 continue
-            if partition.is_gap_before(messages):
+            if partition.has_gap(messages):
                 self.lost.add(number)
                 continue
             works += partition.take(messages, self._elapsed_ms())

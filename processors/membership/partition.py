@@ -39,9 +39,16 @@ class Partition:
     was_sought: bool = True
     """Whether the next messages come from a place that was just looked up: only then may there be a gap before them."""
 
-    def is_gap_before(self, messages: Sequence[Received]) -> bool:
-        """Whether messages are missing between what was taken in and these."""
-        return not self.was_sought and messages[0].offset > self.offset.next
+    def has_gap(self, messages: Sequence[Received]) -> bool:
+        """Whether messages are missing between what was taken in and these, or among these."""
+        expected = self.offset.next
+        if self.was_sought:
+            expected = max(expected, messages[0].offset)
+        for offset, _ in messages:
+            if offset > expected:
+                return True
+            expected = max(expected, offset + 1)
+        return False
 
     def take(self, messages: Sequence[Received], elapsed_ms: int) -> list[Work]:
         """What waits for each shard, from messages in the order of their offsets; what a shard has folded does not."""

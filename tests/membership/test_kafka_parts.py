@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from cohort_store.changes import Change, encode_change
 from cohort_store.deltas import DeltaMessage, encode_message
@@ -83,6 +83,22 @@ async def test_changes_of_many_batches_are_read_in_their_order(fresh_broker: str
     assert [change.sequence for change in changes] == list(range(1, 3_001))
     assert behind <= read <= behind + 1, "but for the marker of a transaction's end"
     await publisher.stop()
+
+
+async def test_a_group_members_messages_are_not_copied_and_others_are(
+    fresh_broker: str, producer: AIOKafkaProducer
+) -> None:
+    await producer.send_and_wait(DELTAS, b"value", key=b"key", partition=0, timestamp_ms=1_700_000_000_000)
+    member = clients.group_consumer(Settings(kafka=fresh_broker), "test")
+    for consumer, is_copied in ((member, False), (clients.partition_consumer(fresh_broker), True)):
+        await consumer.start()
+        consumer.assign([TopicPartition(DELTAS, 0)])
+        await consumer.seek_to_beginning()
+        message = await consumer.getone()
+        assert isinstance(message, ConsumerRecord) is is_copied
+        assert (message.offset, message.timestamp, message.key) == (0, 1_700_000_000_000, b"key")
+        assert message.value == b"value"
+        await clients.stop(consumer)
 
 
 async def test_nothing_can_be_published_to_a_partition_that_was_not_claimed(

@@ -108,6 +108,15 @@ async def test_a_lost_partition_moves_no_further_even_if_the_store_goes_back_to_
     assert (await setting.position()).offsets[DELTAS].next == 1, "the message of the second person was not folded"
 
 
+async def test_messages_that_expired_between_two_fetches_of_one_fold_make_the_partition_lost() -> None:
+    setting = Setting()
+    owner = await setting.owner()
+    fetched = [setting.received(setting.bought(number), skip=number == 2)[0] for number in (1, 2)]
+    await owner.fold({0: [*fetched[0], *fetched[1]]})
+    assert owner.lost == {0}
+    assert await setting.handles(2) == frozenset()
+
+
 async def test_messages_that_expired_unread_make_the_partition_lost_before_anything_behind_them_is_folded() -> None:
     setting = Setting()
     owner = await setting.owner()
