@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from cohort_store.durations import format_instant
 from cohort_store.errors import Crash
+from cohort_store.ports import RegistryMirror
 from cohort_store.redis.wiring import connect_mirror, connect_reader
-from cohort_store.registry import decode_registry
+from cohort_store.registry import Registry, decode_registry
 from processors.cli.watch import changes
 from processors.clickhouse.client import connect
+from processors.control.life import building
 from processors.demo.display import Display
 from processors.demo.log import EventLog
 from processors.demo.reference import ARTICLE_FROM, ARTICLE_TO, KNOWN, Reference
@@ -140,10 +142,8 @@ async def performance(stage: Stage, log: EventLog, display: Display) -> AsyncIte
     mirror, reader = connect_mirror(settings), connect_reader(settings)
     client = await connect(settings.clickhouse)
     try:
-        raw = await mirror.fetch()
-        if raw is None:
-            raise Crash("the definitions were applied, and the registry's copy is empty")
-        registry = decode_registry(raw)
+        await eventually("every cohort in force", lambda: _is_settled(mirror))
+        registry = await _registry(mirror)
         roll = RollReader(reader, registry, settings.shards)
         version = registry.cohorts_version
         await eventually(f"registry version {version} folded", lambda: roll.folded(version))
@@ -154,3 +154,15 @@ async def performance(stage: Stage, log: EventLog, display: Display) -> AsyncIte
         await client.close()
         await reader.aclose()
         await mirror.aclose()
+
+
+async def _is_settled(mirror: RegistryMirror) -> bool:
+    """Whether no cohort is being built; one that reads a list is until the list is in every shard."""
+    return not building(await _registry(mirror))
+
+
+async def _registry(mirror: RegistryMirror) -> Registry:
+    raw = await mirror.fetch()
+    if raw is None:
+        raise Crash("the definitions were applied, and the registry's copy is empty")
+    return decode_registry(raw)

@@ -101,6 +101,10 @@ WITH
   rarely_searching AS (
     SELECT person FROM shop GROUP BY person HAVING countIf(event = 'search' AND at_ms > now_ms - 30 * day_ms) < 3
   ),
+  advisers AS (
+    SELECT person FROM known
+    WHERE person IN ('user_0539', 'user_0055', 'user_0428', 'user_0464', 'user_0146')
+  ),
   cooling_regulars AS (
     SELECT person FROM shop WHERE person IN regulars GROUP BY person HAVING countIf(at_ms > now_ms - 14 * day_ms) <= 5
   ),
@@ -135,5 +139,6 @@ UNION ALL SELECT 'long-visits', groupArray(person) FROM long_visits
 UNION ALL SELECT 'early-deciders', groupArray(person) FROM early_deciders
 UNION ALL SELECT 'unassisted', groupArray(person) FROM unassisted
 UNION ALL SELECT 'rarely-searching', groupArray(person) FROM rarely_searching
+UNION ALL SELECT 'advisers', groupArray(person) FROM advisers
 UNION ALL SELECT 'cooling-regulars', groupArray(person) FROM cooling_regulars
 UNION ALL SELECT 'worth-a-call', groupArray(person) FROM worth_a_call

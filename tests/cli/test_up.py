@@ -330,7 +330,7 @@ def test_ctrl_c_ends_all_of_it_within_seconds_and_the_next_start_remembers_defin
     assert not alive(tree)
     second = start(shop.folder)
     try:
-        eventually(lambda: len(second.answer("status")["cohorts"]) == 22)
+        eventually(lambda: len(second.answer("status")["cohorts"]) == 23)
         assert stored(second, "regulars") == REGULARS
     finally:
         tree = second.tree()

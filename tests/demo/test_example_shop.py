@@ -42,6 +42,10 @@ ORIGINAL = (
 DAY_MS = 86_400_000
 
 
+LISTED = {"user_0539", "user_0055", "user_0428", "user_0464", "user_0146"}
+"""The one list's members."""
+
+
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, str]]:
     with gzip.open(EVENTS, "rt", newline="") as source:
@@ -87,7 +91,7 @@ def test_origin_version_and_licence_stand_beside_the_log() -> None:
 
 def test_the_shipped_definitions_are_accepted_as_a_whole(definitions: Definitions) -> None:
     check_whole(definitions, {})
-    assert len(definitions.cohorts) == 22
+    assert len(definitions.cohorts) == 23
     assert len(definitions.flags) == 5
 
 
@@ -166,17 +170,17 @@ def _by_conditions(log: EventLog, plan: TeamPlan, now: int) -> dict[str, frozens
                 value = None if selector.value is None else selector.value.of(event["properties"])
                 timelines.setdefault(handle, set()).add(entry if value is None else (*entry, value))
 
-    def holds(timelines: dict[int, set[tuple[int, ...]]], index: int) -> bool:
+    def holds(person: str, timelines: dict[int, set[tuple[int, ...]]], index: int) -> bool:
         bound = plan.conditions[index]
         if isinstance(bound, BoundRegister):
-            return bound.condition.holds(None, now)
+            return bound.condition.holds((1, "true") if person in LISTED else None, now)
         return bound.condition.holds(tuple(tuple(sorted(timelines.get(h, ()))) for h in bound.selectors), now)
 
     return {
         cohort.key: frozenset(
             person
             for person, lines in histories.items()
-            if cohort.verdict(lambda index, lines=lines: holds(lines, index))  # type: ignore[misc]
+            if cohort.verdict(lambda index, person=person, lines=lines: holds(person, lines, index))  # type: ignore[misc]
         )
         for cohort in plan.cohorts
     }
