@@ -105,8 +105,8 @@ def test_the_cohorts_show_every_count_operator_and_way_to_select(definitions: De
     assert {"exact", "is_not", "icontains", "not_icontains", "gt", "lte", "is_set", "is_not_set"} <= {
         t.op for t in tests
     }
-    # No event of the log says anything of its person, and a list of persons is no condition that is written.
-    untold = {"person_property", "static_list"}
+    # No event of the log says anything of its person.
+    untold = {"person_property"}
     assert {leaf.kind for leaf in leaves} == {*(kind.kind_name() for kind in kinds()), "in_cohort"} - untold
 
 
