@@ -76,8 +76,9 @@ def _kept(memory: Memory, asked: Asked, now: int) -> Iterable[list[Any]]:
 def _records(rows: Iterable[list[Any]]) -> dict[str, Record]:
     """By person, from the rows of a reduction."""
     lines: dict[str, dict[int, list[Entry]]] = {}
-    for person, selector, *entry in rows:
-        lines.setdefault(person, {}).setdefault(selector, []).append(tuple(entry))
+    for person, selector, time_ms, tag, value in rows:
+        entry = (time_ms, tag) if value is None else (time_ms, tag, value)
+        lines.setdefault(person, {}).setdefault(selector, []).append(entry)
     return {
         person: Record(timelines={selector: tuple(sorted(entries)) for selector, entries in of_person.items()})
         for person, of_person in lines.items()

@@ -76,8 +76,8 @@ def reduced(memory: Memory, what: Asked, count: int, now: int) -> list[Delta]:
     entries: list[list[DeltaEntry]] = [[] for _ in range(count)]
     writes: list[list[RegisterWrite]] = [[] for _ in range(count)]
     if what.plan.selectors:
-        for person, selector, time_ms, tag in memory.query(what.reduction, {"now": now}):
-            entries[int(person)].append(DeltaEntry(selector, time_ms, tag))
+        for person, *entry in memory.query(what.reduction, {"now": now}):
+            entries[int(person)].append(DeltaEntry(*entry))
     if what.plan.person_properties:
         for person, name, version, value in memory.query(what.registers, {"now": now}):
             writes[int(person)].append(RegisterWrite(name, version, value))
@@ -138,7 +138,8 @@ def united(deltas: Sequence[Delta]) -> Record:
     registers: dict[str, Register] = {}
     for delta in deltas:
         for entry in delta.entries:
-            lines.setdefault(entry.selector, set()).add((entry.time_ms, entry.tag))
+            at = (entry.time_ms, entry.tag)
+            lines.setdefault(entry.selector, set()).add(at if entry.value is None else (*at, entry.value))
         for name, version, value in delta.registers:
             registers[name] = max((version, value), registers.get(name, (version, value)))
     return Record(timelines={selector: tuple(sorted(line)) for selector, line in lines.items()}, registers=registers)

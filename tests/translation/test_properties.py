@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort_store.errors import BadEvent
+from cohort_store.event_values import Form, ValueOf
 from cohort_store.operators import NEGATIVES, OPERATORS
 from cohort_store.properties import PropertyTest, compile_dated_test
 from cohort_store.property_dates import instant_of
 from cohort_store.property_values import number_of, text_of
 from cohort_store.selectors import Alternative, Selector
 from processors.clickhouse.translation import literals, properties
+from processors.clickhouse.translation.event_values import value_of
 from processors.clickhouse.translation.property_values import definitions
 from processors.clickhouse.translation.selectors import matches
 from processors.codecs.event import read_properties
@@ -94,6 +96,16 @@ def test_a_value_has_the_same_text_number_and_date_to_the_last_bit(memory: Memor
     sql = f"WITH {', '.join(definitions(asked))} SELECT {asked} FROM objects ORDER BY number"
     found = [[text, None if number is None else float(number), date] for text, number, date in memory.query(sql, {})]
     assert found == [[text_of(value), number_of(value), instant_of(value)] for value in there]
+
+
+@given(st.lists(values, min_size=1, max_size=25))
+def test_an_entrys_value_is_the_same_number_or_hash(memory: Memory, present: list[Any]) -> None:
+    objects = [{"p": value} for value in present]
+    load_objects(memory, [msgspec.json.encode(each).decode() for each in objects])
+    read = [ValueOf("p", form) for form in Form]
+    asked = ", ".join(map(value_of, read))
+    sql = f"WITH {', '.join(definitions(asked))} SELECT {asked} FROM objects ORDER BY number"
+    assert memory.query(sql, {}) == [[each.of(properties) for each in read] for properties in objects]
 
 
 @pytest.mark.parametrize(

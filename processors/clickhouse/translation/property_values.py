@@ -14,6 +14,7 @@ from __future__ import annotations
 from cohort_store.property_dates import ISO_PATTERN, SECONDS_MAX, SECONDS_MIN
 from cohort_store.semantic_versions import VERSION_CHARS_MAX, VERSION_PATTERN
 from processors.clickhouse.translation import literals
+from processors.clickhouse.translation.event_values import FIXED_POINT_OF, HASH_OF
 from processors.clickhouse.translation.registers import WRITES_OF
 
 # ClickHouse writes lists and objects as compact as Python does, but for three notations: -0 for -0.0, U+2028 and U+2029
@@ -91,6 +92,8 @@ _VERSION_OF_PARTS = """(parts) -> (
 
 _LAMBDAS = (
     WRITES_OF,
+    FIXED_POINT_OF,
+    HASH_OF,
     _VERSION_OF,
     _VERSION_OF_PARTS,
     _IS_VERSION,

@@ -25,8 +25,9 @@ NOW = "{now:Int64} AS now"
 
 
 def reduction(asked: Sequence[AnyBound], selectors: Mapping[int, Selector], source: str) -> str:
-    """The entries to keep of every person, as rows `(person_id, selector, time_ms, tag)`, each once, in no order.
+    """The entries to keep of every person, each once, in no order: `(person_id, selector, time_ms, tag, value)`.
 
+    The value is NULL where the selector has none.
     They are at least what each condition's `keep` keeps at `now`, or as good, with all entries later than now that
     can matter; where exact pruning takes more than SQL says well there are some more, within a constant factor of
     what is kept, and `keep` prunes those. `selectors` are those that the conditions read, by their numbers there.
@@ -40,10 +41,13 @@ def reduction(asked: Sequence[AnyBound], selectors: Mapping[int, Selector], sour
         for number, part in zip(each.selectors, parts, strict=True):
             kept.setdefault(number, []).append(part)
     columns = [f"arrayDistinct({_concatenated(parts)}) AS k{number}" for number, parts in sorted(kept.items())]
-    rows = [f"arrayMap(e -> ({number}, e.1, e.2), k{number})" for number in sorted(kept)]
+    rows = [
+        f"arrayMap(e -> ({number}, e.1, e.2, {'NULL' if selectors[number].value is None else 'e.3'}), k{number})"
+        for number in sorted(kept)
+    ]
     steps = [_source(source), *timelines(bound), step("kept", ["person_id", *columns], "FROM timelines")]
     body = (
-        "SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag\n"
+        "SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value\n"
         f"FROM kept\nARRAY JOIN {_concatenated(rows)} AS row\n"
     )
     return _statement(steps, body)

@@ -9,6 +9,7 @@ from cohort_store.conditions.condition import AnyCondition, RegisterCondition
 from cohort_store.plans import AnyBound, BoundCondition, BoundRegister
 from cohort_store.selectors import Selector
 from processors.clickhouse.translation.conditions import translation_of
+from processors.clickhouse.translation.event_values import value_of
 from processors.clickhouse.translation.selectors import matches
 
 
@@ -48,10 +49,18 @@ def timelines(bound: Bound) -> list[str]:
     floors = _floors(bound.conditions)
     if not floors:
         return []
-    numbers = sorted(floors)
-    marks = [f"{_and_later(matches(bound.selectors[number]), floors[number])} AS s{number}" for number in numbers]
-    arrays = [f"arraySort(groupUniqArrayIf((time_ms, tag), s{number})) AS t{number}" for number in numbers]
-    wanted = " OR ".join(f"s{number}" for number in numbers)
+    marks: list[str] = []
+    arrays: list[str] = []
+    for number, later in sorted(floors.items()):
+        read, entry = bound.selectors[number].value, "(time_ms, tag)"
+        match = _and_later(matches(bound.selectors[number]), later)
+        if read is not None:
+            marks.append(f"{value_of(read)} AS v{number}")
+            match = f"{match} AND isNotNull(v{number})"
+            entry = f"(time_ms, tag, assumeNotNull(v{number}))"
+        marks.append(f"{match} AS s{number}")
+        arrays.append(f"arraySort(groupUniqArrayIf({entry}, s{number})) AS t{number}")
+    wanted = " OR ".join(f"s{number}" for number in sorted(floors))
     return [
         step("marked", ["person_id", "time_ms", "tag", *marks], f"FROM source\n    WHERE {wanted}"),
         step("timelines", ["person_id", *arrays], "FROM marked\n    GROUP BY person_id"),

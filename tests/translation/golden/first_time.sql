@@ -41,9 +41,9 @@ kept AS (
         arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t0[1].1, t1), 1, 1)) AS k1
     FROM timelines
 )
-SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
+SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value
 FROM kept
-ARRAY JOIN arrayConcat(arrayMap(e -> (0, e.1, e.2), k0), arrayMap(e -> (1, e.1, e.2), k1)) AS row
+ARRAY JOIN arrayConcat(arrayMap(e -> (0, e.1, e.2, NULL), k0), arrayMap(e -> (1, e.1, e.2, NULL), k1)) AS row
 ;
 WITH {now:Int64} AS now,
 (raw) -> replaceAll(

@@ -24,9 +24,9 @@ kept AS (
         arrayDistinct(arrayConcat(arraySlice(t0, 1, 1), arraySlice(arrayFilter(e -> e.1 <= now - 604800000, t0), -1), arraySlice(arrayFilter(e -> e.1 <= now, t0), -1), arrayFilter((e, first, last) -> e.1 > now - 604800000 AND (first <= 1 OR last <= 1 OR e.1 > now), t0, arrayEnumerateUniq(arrayMap(e -> intDiv(e.1, 1987200000), t0)), arrayReverse(arrayEnumerateUniq(arrayReverse(arrayMap(e -> intDiv(e.1, 1987200000), t0))))))) AS k0
     FROM timelines
 )
-SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
+SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value
 FROM kept
-ARRAY JOIN arrayMap(e -> (0, e.1, e.2), k0) AS row
+ARRAY JOIN arrayMap(e -> (0, e.1, e.2, NULL), k0) AS row
 ;
 WITH {now:Int64} AS now,
 source AS (

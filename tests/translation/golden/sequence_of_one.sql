@@ -24,9 +24,9 @@ kept AS (
         arrayDistinct(arrayConcat(arrayFlatten(arrayMap(completed -> arrayFilter(e -> e.1 >= completed AND e.1 > 1768175999999 AND e.1 <= 1770854400000, t0), [arrayMax(arrayPushBack(arrayMap(pair -> pair.2.1, arrayFilter(pair -> pair.1.2 = 0 AND pair.2.2 = 1 AND pair.1.1 <= pair.2.1 + 172800000, arrayZip(arraySort(arrayConcat(arrayMap(e -> (e.1, 0), arrayFilter(e -> e.1 <= now, t0)), arrayMap(e -> (e.1, 1), arrayFilter(e -> e.1 > 1768175999999 AND e.1 <= least(now, 1770854400000), t0)))), arrayFill(e -> e.2 = 1, arraySort(arrayConcat(arrayMap(e -> (e.1, 0), arrayFilter(e -> e.1 <= now, t0)), arrayMap(e -> (e.1, 1), arrayFilter(e -> e.1 > 1768175999999 AND e.1 <= least(now, 1770854400000), t0)))))))), 1768175999999))])), arrayFlatten(arrayMap(completed -> arrayConcat(arrayFilter((e, first, last) -> e.1 > completed AND (first <= 1 OR last <= 1 OR e.1 > now), arrayFilter(e -> e.1 > completed AND e.1 <= now AND e.1 <= 1771027200000, t0), arrayEnumerateUniq(arrayMap(e -> intDiv(e.1, 172800000), arrayFilter(e -> e.1 > completed AND e.1 <= now AND e.1 <= 1771027200000, t0))), arrayReverse(arrayEnumerateUniq(arrayReverse(arrayMap(e -> intDiv(e.1, 172800000), arrayFilter(e -> e.1 > completed AND e.1 <= now AND e.1 <= 1771027200000, t0)))))), arrayFilter(e -> e.1 > now AND e.1 > completed AND e.1 <= 1771027200000, t0)), [arrayMax(arrayPushBack(arrayMap(pair -> pair.2.1, arrayFilter(pair -> pair.1.2 = 0 AND pair.2.2 = 1 AND pair.1.1 <= pair.2.1 + 172800000, arrayZip(arraySort(arrayConcat(arrayMap(e -> (e.1, 0), arrayFilter(e -> e.1 <= now, t0)), arrayMap(e -> (e.1, 1), arrayFilter(e -> e.1 > 1768175999999 AND e.1 <= least(now, 1770854400000), t0)))), arrayFill(e -> e.2 = 1, arraySort(arrayConcat(arrayMap(e -> (e.1, 0), arrayFilter(e -> e.1 <= now, t0)), arrayMap(e -> (e.1, 1), arrayFilter(e -> e.1 > 1768175999999 AND e.1 <= least(now, 1770854400000), t0)))))))), 1768175999999))])))) AS k0
     FROM timelines
 )
-SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
+SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value
 FROM kept
-ARRAY JOIN arrayMap(e -> (0, e.1, e.2), k0) AS row
+ARRAY JOIN arrayMap(e -> (0, e.1, e.2, NULL), k0) AS row
 ;
 WITH {now:Int64} AS now,
 source AS (

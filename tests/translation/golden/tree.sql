@@ -30,9 +30,9 @@ kept AS (
         arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 86400000 AND e.1 <= now, t2), -1), arrayFilter(e -> e.1 > now, t2))) AS k2
     FROM timelines
 )
-SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag
+SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value
 FROM kept
-ARRAY JOIN arrayConcat(arrayMap(e -> (0, e.1, e.2), k0), arrayMap(e -> (1, e.1, e.2), k1), arrayMap(e -> (2, e.1, e.2), k2)) AS row
+ARRAY JOIN arrayConcat(arrayMap(e -> (0, e.1, e.2, NULL), k0), arrayMap(e -> (1, e.1, e.2, NULL), k1), arrayMap(e -> (2, e.1, e.2, NULL), k2)) AS row
 ;
 WITH {now:Int64} AS now,
 source AS (

@@ -44,6 +44,6 @@ def register_translation_of(condition: RegisterCondition) -> RegisterTranslation
 
 def _found(condition: object) -> AnyTranslation:
     for each in translations().values():
-        if type(condition) is each.condition:
+        if isinstance(condition, each.condition):
             return each
     raise Crash(f"no SQL for {type(condition).__name__}; add a module to {__name__}")

@@ -1,0 +1,84 @@
+WITH {now:Int64} AS now,
+(json, name) -> multiIf(
+    JSONType(json, name) IN ('Int64', 'UInt64', 'Double'), JSONExtractFloat(json, name),
+    match(JSONExtractString(json, name), '^[-+]?(?:[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+)(?:[eE][-+]?[0-9]+)?$')
+        AND isFinite(toFloat64OrNull(JSONExtractString(json, name))),
+        toFloat64OrNull(JSONExtractString(json, name)),
+    NULL
+) AS number_of,
+(number) -> if(
+    abs(number) <= 9223372036854, toInt64(round(number * 1000000)), NULL
+) AS fixed_point_of,
+source AS (
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
+),
+marked AS (
+    SELECT
+        person_id,
+        time_ms,
+        tag,
+        if(fixed_point_of(number_of(properties, 'price')) >= 0, fixed_point_of(number_of(properties, 'price')), NULL) AS v0,
+        (event = 'purchase') AND time_ms > now - 2592000000 AND isNotNull(v0) AS s0
+    FROM source
+    WHERE s0
+),
+timelines AS (
+    SELECT
+        person_id,
+        arraySort(groupUniqArrayIf((time_ms, tag, assumeNotNull(v0)), s0)) AS t0
+    FROM marked
+    GROUP BY person_id
+),
+kept AS (
+    SELECT
+        person_id,
+        arrayDistinct(arrayConcat(arrayFilter((e, total) -> total - e.3 < 500500000, arrayFilter(e -> e.3 != 0, arrayReverse(arrayFilter(e -> e.1 > now - 2592000000 AND e.1 <= now, t0))), arrayCumSum(arrayMap(e -> e.3, arrayFilter(e -> e.3 != 0, arrayReverse(arrayFilter(e -> e.1 > now - 2592000000 AND e.1 <= now, t0)))))), arrayFilter(e -> e.1 > now, t0))) AS k0
+    FROM timelines
+)
+SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value
+FROM kept
+ARRAY JOIN arrayMap(e -> (0, e.1, e.2, e.3), k0) AS row
+;
+WITH {now:Int64} AS now,
+(json, name) -> multiIf(
+    JSONType(json, name) IN ('Int64', 'UInt64', 'Double'), JSONExtractFloat(json, name),
+    match(JSONExtractString(json, name), '^[-+]?(?:[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+)(?:[eE][-+]?[0-9]+)?$')
+        AND isFinite(toFloat64OrNull(JSONExtractString(json, name))),
+        toFloat64OrNull(JSONExtractString(json, name)),
+    NULL
+) AS number_of,
+(number) -> if(
+    abs(number) <= 9223372036854, toInt64(round(number * 1000000)), NULL
+) AS fixed_point_of,
+source AS (
+    SELECT person_id, event, time_ms, CRC32(lower(uuid)) AS tag, properties, '' AS person_properties FROM log
+),
+marked AS (
+    SELECT
+        person_id,
+        time_ms,
+        tag,
+        if(fixed_point_of(number_of(properties, 'price')) >= 0, fixed_point_of(number_of(properties, 'price')), NULL) AS v0,
+        (event = 'purchase') AND time_ms > now - 2592000000 AND isNotNull(v0) AS s0
+    FROM source
+    WHERE s0
+),
+timelines AS (
+    SELECT
+        person_id,
+        arraySort(groupUniqArrayIf((time_ms, tag, assumeNotNull(v0)), s0)) AS t0
+    FROM marked
+    GROUP BY person_id
+),
+persons AS (
+    SELECT DISTINCT person_id FROM source
+),
+verdicts AS (
+    SELECT
+        person_id,
+        (arraySum(arrayMap(e -> toInt128(e.3), arrayFilter(e -> e.1 > now - 2592000000 AND e.1 <= now, t0))) >= 500500000) AS c0
+    FROM persons LEFT JOIN timelines USING (person_id)
+)
+SELECT cohort, person_id
+FROM verdicts
+ARRAY JOIN if(c0, ['somebody'], []) AS cohort
