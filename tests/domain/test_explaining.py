@@ -20,8 +20,8 @@ UUID = "00000000-0000-0000-0000-00000000000"
 def whole_record(team: TeamRegistry, events: list[Event]) -> Record:
     lines: dict[int, set[tuple[int, ...]]] = {}
     delta = delta_of(compile_team(team), events)
-    for selector, time_ms, tag, _ in delta.entries:
-        lines.setdefault(selector, set()).add((time_ms, tag))
+    for selector, *entry in delta.entries:
+        lines.setdefault(selector, set()).add(tuple(number for number in entry if number is not None))
     registers: dict[str, Register] = {}
     for name, version, value in sorted(delta.registers):
         registers[name] = (version, value)
