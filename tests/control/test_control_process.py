@@ -16,6 +16,7 @@ from processors.control import wiring
 from processors.definition_changes import Action, names_of
 from processors.definitions_log import ApplyReport, NotCompiled, apply
 from processors.embedded.broker import EmbeddedBroker
+from processors.embedded.child import choose_port
 from processors.kafka.ends import end_offsets
 from processors.kafka.topics import DEFINITIONS
 from tests.control.control_process import ControlProcess, control_settings, eventually, fold_all_shards, mirrored
@@ -198,7 +199,7 @@ async def test_an_apply_without_control_says_so_and_is_compiled_later(settings: 
 
 
 async def test_a_second_control_takes_over_and_one_history_results(settings: Settings, tmp_path: Path) -> None:
-    other = settings.model_copy(update={"control_port": control_settings("", "", tmp_path).control_port})
+    other = settings.model_copy(update={"control_port": choose_port(None)})
     with ControlProcess(settings, tmp_path / "one.log") as first, ControlProcess(other, tmp_path / "two.log"):
         before = handles(await in_force(settings, await apply_text(settings, tmp_path, cohorts(a="x"))))
         await asyncio.to_thread(first.child.kill)

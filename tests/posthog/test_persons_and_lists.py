@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -157,13 +158,13 @@ PLACES = places_in(everything())
 
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(JUNK)), min_size=1, max_size=3))
 def test_a_file_with_anything_anywhere_is_read_or_refused_and_never_breaks(changes: list[tuple[Any, Any]]) -> None:
-    value: Any = everything()
+    value: Any = deepcopy(everything())
     for path, junk in changes:
         inner = value
         for step in path[:-1]:
             inner = inner[step] if has(inner, step) else None
         if has(inner, path[-1]):
-            inner[path[-1]] = junk
+            inner[path[-1]] = deepcopy(junk)
     told = "0.json"
     try:
         read(value)
