@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_COMPILE=1 $(BIN)/python -m pip install \
 	--quiet --progress-bar off --constraint constraints.txt --editable
 PYTEST := $(BIN)/python -m pytest -q
-WORKERS ?= 2
+# One more than two cores: many tests wait for processes.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long check format bench schema docs lock clean

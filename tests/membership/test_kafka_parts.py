@@ -176,7 +176,7 @@ class Told:
 async def test_a_group_that_does_not_answer_holds_folding_up_for_no_longer_than_the_deadline(tmp_path: Path) -> None:
     with EmbeddedBroker(tmp_path) as broker:
         await ensure_topics(broker.bootstrap, muster_topics(2))
-        deltas, told = DeltasConsumer(Settings(kafka=broker.bootstrap, session_timeout_ms=60_000)), Told()
+        deltas, told = DeltasConsumer(Settings(kafka=broker.bootstrap, session_timeout_ms=12_000)), Told()
         await deltas.start(told)
         async with asyncio.timeout(60):
             while told.assigned != {0, 1}:
