@@ -112,9 +112,10 @@ class Log:
             for problem in refused:
                 self._refuse(path, BadLine(number, problem))
             told.setdefault(person, {}).update({name: (version, text) for name, version, text in writes})
+        everybody = frozenset(self.identities.everybody()) if asked.lists else frozenset()
         for digest, members in asked.lists.items():
             name, version, text = write_of(digest)
-            for member in self.identities.persons.intersection(members):
+            for member in everybody.intersection(members):
                 told.setdefault(member, {})[name] = (version, text)
         return told
 

@@ -1,8 +1,8 @@
 """The persons file: who there is beside those of the events, their distinct ids, and their present properties.
 
 A line is `{"person_id" or "id", "distinct_ids"?: [...], "created_at"?, "properties"?: {...}}`. `created_at` is the
-property `created_at`, milliseconds since 1970 being written out as an instant. Of several lines about one person, or
-one distinct id, the last counts.
+property `created_at`; a number is seconds since 1970, as in every date of a property, or from 10¹¹ on (the year 5138 in
+seconds) milliseconds, as in events. Of several lines about one person, or one distinct id, the last counts.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ PERSONS = Table(
     lists=frozenset(("distinct_ids",)),
 )
 CREATED_AT = "created_at"
+_MILLISECONDS_FROM = 10**11
+_MILLISECONDS_MAX = 60_000_000_000_000
+"""About the years 68 and 3871: beyond them a number stays what it is, and is no date."""
 
 
 class PersonRow(msgspec.Struct):
@@ -47,7 +50,7 @@ class PersonRow(msgspec.Struct):
     person_id: str | None = None
     id: str | None = None
     distinct_ids: list[str] = []
-    created_at: str | int | None = None
+    created_at: str | int | float | None = None
     properties: dict[str, Any] | None = None
     team_id: int | None = None
 
@@ -80,8 +83,14 @@ def _properties(row: PersonRow) -> dict[str, Any]:
     properties = row.properties or {}
     if row.created_at is None:
         return properties
-    created = row.created_at if isinstance(row.created_at, str) else format_instant(row.created_at)
-    return {**properties, CREATED_AT: created}
+    return {**properties, CREATED_AT: _instant(row.created_at)}
+
+
+def _instant(created: str | int | float) -> str | int | float:
+    """As a date operator reads it: milliseconds are written out."""
+    if isinstance(created, str) or not _MILLISECONDS_FROM <= abs(created) <= _MILLISECONDS_MAX:
+        return created
+    return format_instant(int(created))
 
 
 def _trouble(row: PersonRow) -> str | None:

@@ -66,14 +66,27 @@ def test_created_at_is_a_property_and_a_relative_date_is_seen_from_now(tmp_path:
         {"id": "new", "created_at": "2026-01-05T12:00:00.001Z"},
         {"id": "at-the-edge", "created_at": "2026-01-05T12:00:00Z"},
         {"id": "in-milliseconds", "created_at": 1768219200000},
+        {"id": "in-seconds", "created_at": 1768219200},
+        {"id": "in-seconds-and-a-part", "created_at": 1768219200.5},
+        {"id": "seconds-at-the-edge", "created_at": 1767614400},
+        {"id": "beyond-every-date", "created_at": 10**18},
         {"id": "unknown"},
     ]
-    assert asked(tmp_path, [], persons, cohorts=[NEW]).json == {"new": ["in-milliseconds", "new"]}
+    ran = asked(tmp_path, [], persons, "--strict", cohorts=[NEW])
+    assert ran.json == {"new": ["in-milliseconds", "in-seconds", "in-seconds-and-a-part", "new"]}
 
 
 def test_of_a_static_list_the_persons_of_the_files_are_members(tmp_path: Path) -> None:
     found = asked(tmp_path, [says(person="bob")], [{"id": "ann"}, {"id": "cyd"}], cohorts=[LISTED, REST]).json
     assert found == {"listed": ["ann", "bob"], "rest": ["cyd"]}
+
+
+@pytest.mark.parametrize("engine", ["timelines", "clickhouse"])
+def test_a_listed_person_may_be_known_by_a_distinct_id_alone(tmp_path: Path, engine: str) -> None:
+    events = [says(person=None, distinct_id=name) for name in ("ann", "bob")]
+    persons = [{"id": "cyd", "distinct_ids": ["bob"]}]
+    found = asked(tmp_path, events, persons, "--engine", engine, cohorts=[LISTED, REST]).json
+    assert found == {"listed": ["ann"], "rest": ["cyd"]}
 
 
 def test_what_cannot_be_a_property_is_told_with_its_line(tmp_path: Path) -> None:
