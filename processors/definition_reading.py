@@ -33,6 +33,21 @@ def is_test_file(file: Path) -> bool:
     return _TEST_FILE.fullmatch(file.name) is not None
 
 
+def test_files_of(paths: Sequence[Path]) -> list[Path]:
+    """The files that are named, and in place of each folder the files of tests in it and below, by name.
+
+    Raises BadDefinition for a folder without any.
+    """
+    return [file for path in paths for file in (_tests_below(path) if path.is_dir() else [path])]
+
+
+def _tests_below(folder: Path) -> list[Path]:
+    found = sorted(file for file in folder.rglob("*.test.*") if is_test_file(file) and file.is_file())
+    if not found:
+        raise BadDefinition(str(folder), "no file of tests is in this folder; name one *.test.yaml")
+    return found
+
+
 def text_of(file: Path) -> DefinitionText:
     """One file. Raises BadDefinition where it cannot be read."""
     try:

@@ -20,8 +20,8 @@ _KEYS = (
     *("time_value", "time_interval", "seq_event", "seq_event_type", "seq_time_value", "seq_time_interval"),
     *("explicit_datetime", "explicit_datetime_to", "min_periods", "total_periods", *BOOKS),
 )
-_COUNTS = {"gte": "gte", "gt": "gt", "lte": "lte", "lt": "lt", "eq": "eq", "exact": "eq"}
-_FOR_NONE_TOO = ("lte", "lt")
+_COUNTS = {"gte": "gte", "gt": "gt", "lte": "lte", "lt": "lt", "eq": "eq", "exact": "eq", "ne": "ne"}
+_FOR_NONE_TOO = ("lte", "lt", "ne")
 """Operators that hold for no event at all, which never matches in PostHog."""
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _HELP = """Run the cases in FILE: each says who must be in which cohort at an instant, after some events.
 
+Of a folder, those of all files *.test.yaml in it and below are run.
+
 \b
   definitions: cohorts.yaml               seen from the file's own folder; or a list
   cases:
@@ -39,7 +41,7 @@ failed; 2 a file is refused, or wrong usage.
 
 \b
 Examples:
-  muster test examples/shop/*.test.yaml
+  muster test examples/shop
   muster test cohorts.test.yaml --junit report.xml
 """
 
@@ -51,7 +53,7 @@ def register(app: typer.Typer) -> None:
 def run_cases(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, readable=True, help="Cases.")
+        list[Path], typer.Argument(metavar="FILE...", exists=True, readable=True, help="Cases, or folders.")
     ],
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the results there too, in JUnit's XML.")
@@ -59,11 +61,12 @@ def run_cases(
     as_json: Json = False,
 ) -> None:
     from processors.cli.junit import junit_xml
+    from processors.definition_reading import test_files_of
     from processors.offline.case_runs import run_files
 
     shared = invocation(context, as_json)
     try:
-        results = list(run_files(files))
+        results = list(run_files(test_files_of(files)))
     except BadDefinition as error:
         shared.errors.print(f"muster: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(USAGE) from None

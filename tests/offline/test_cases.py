@@ -48,6 +48,21 @@ def test_the_shops_cases_pass_and_have_every_kind_of_condition() -> None:
     assert _kinds([c for c in defined if c["key"] in expected]) == _kinds(defined)
 
 
+def test_of_a_folder_the_files_of_tests_in_it_and_below_are_run(folder: Path) -> None:
+    below = folder / "below"
+    below.mkdir()
+    (below / "cohorts.yaml").write_text(COHORTS)
+    (below / "c.test.yml").write_text(HEAD + CASE.format(at="-1d", buyers="[ann]"))
+    (folder / "notes.txt").write_text("no cases")
+    ran = tested(folder, HEAD + CASE.format(at="-8d", buyers="[]"), folder, "--json")
+    assert [Path(case["file"]).name for case in ran.json["cases"]] == ["c.test.yaml", "c.test.yml", "c.test.yaml"]
+
+
+def test_a_folder_without_tests_is_refused(folder: Path) -> None:
+    ran = command("test", folder)
+    assert (ran.status, ran.err) == (2, f"muster: {folder}: no file of tests is in this folder; name one *.test.yaml\n")
+
+
 def test_the_published_schema_of_cases_is_the_one_that_the_code_means() -> None:
     assert (SCHEMA / "cases.schema.json").read_text() == schema_text(), "run: make schema"
 

@@ -65,7 +65,7 @@ def test_so_many_times_is_a_count(operator: str | None, op: str | None) -> None:
     assert made == {"kind": "count", "event": "buy", "n": 3, "within": "30d", **({"op": op} if op else {})}
 
 
-@pytest.mark.parametrize("operator", ["lte", "lt"])
+@pytest.mark.parametrize("operator", ["lte", "lt", "ne"])
 def test_few_times_asks_for_one_event_too_since_none_never_matches_in_posthog(operator: str) -> None:
     made = when_of(leaf("performed_event_multiple", operator=operator, operator_value=3))
     count = {"kind": "count", "event": "buy", "op": operator, "n": 3, "within": "30d"}
