@@ -49,7 +49,7 @@ class PersonRow(msgspec.Struct):
 
     person_id: str | None = None
     id: str | None = None
-    distinct_ids: list[str] = []
+    distinct_ids: list[str] | None = None
     created_at: str | int | float | None = None
     properties: dict[str, Any] | None = None
     team_id: int | None = None
@@ -75,7 +75,7 @@ def read_persons(
 def _add(row: PersonRow, identities: Identities) -> str:
     person = row.person_id or row.id or ""
     identities.persons.add(person)
-    identities.given.update(dict.fromkeys(row.distinct_ids, person))
+    identities.given.update(dict.fromkeys(row.distinct_ids or (), person))
     return person
 
 
@@ -101,7 +101,7 @@ def _trouble(row: PersonRow) -> str | None:
         return f"team_id is {str(row.team_id)[:40]}; it must be 1 to {TEAM_MAX}"
     for name, value in (
         ("person_id", row.person_id or row.id or ""),
-        *(("a distinct id", d) for d in row.distinct_ids),
+        *(("a distinct id", d) for d in row.distinct_ids or ()),
     ):
         if not value:
             return f"{name} is empty; write the id as text"

@@ -70,7 +70,7 @@ def test_created_at_is_a_property_and_a_relative_date_is_seen_from_now(tmp_path:
         {"id": "in-seconds-and-a-part", "created_at": 1768219200.5},
         {"id": "seconds-at-the-edge", "created_at": 1767614400},
         {"id": "beyond-every-date", "created_at": 10**18},
-        {"id": "unknown"},
+        {"id": "unknown", "created_at": None, "distinct_ids": None, "properties": None},
     ]
     ran = asked(tmp_path, [], persons, "--strict", cohorts=[NEW])
     assert ran.json == {"new": ["in-milliseconds", "in-seconds", "in-seconds-and-a-part", "new"]}
