@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cohort_store.conditions.condition import AnyCondition, RegisterCondition
+from cohort_store.conditions.condition import AnyCondition, Condition, RegisterCondition, Sharing
 from cohort_store.definitions import CohortDefinition, Node, parse_tree, to_plain
 from cohort_store.errors import BadDefinition, Crash
 from cohort_store.plans import conditions_of, holds_for_empty
@@ -23,6 +23,7 @@ from cohort_store.static_lists import TeamList, lists_in
 
 TIMELINE_ENTRIES_MAX = 4_096
 RECORD_BYTES_MAX = 64 * 1024
+SHARED_PART = 8
 ENTRY_BYTES = 14
 """A kept entry at most: 9 bytes of time difference and 5 of tag."""
 VALUE_BYTES = 9
@@ -187,6 +188,7 @@ class _Bounds:
         self.counted: set[AnyCondition] = set()
         self.registers: set[str] = set()
         self.entries: Counter[str] = Counter()
+        self.shared: dict[tuple[str, str], int] = {}
         self.record_bytes = 0
 
     def add(self, key: str, node: Node) -> list[str]:
@@ -203,12 +205,25 @@ class _Bounds:
                 text = selector.canonical()
                 found.append(text)
                 entry_bytes = ENTRY_BYTES if selector.value is None else ENTRY_BYTES + VALUE_BYTES
-                self.record_bytes += entry_bytes * condition.entries_max
+                entries = self._further(condition, text)
+                self.record_bytes += entry_bytes * entries
                 if text not in self.entries:
                     self.record_bytes += TIMELINE_BYTES
-                self.entries[text] += condition.entries_max
+                self.entries[text] += entries
                 _check_bounds(key, self.entries[text], self.record_bytes)
         return found
+
+    def _further(self, condition: Condition, timeline: str) -> int:
+        """What a condition counts for: the entries that it keeps beside those that conditions before it keep already.
+
+        An eighth of its own at least, since each has to look at what is kept: that bounds their number.
+        """
+        shares = condition.shares if isinstance(condition, Sharing) else None
+        if shares is None:
+            return condition.entries_max
+        before = self.shared.get((timeline, shares), 0)
+        self.shared[timeline, shares] = max(before, condition.entries_max)
+        return max(condition.entries_max - before, condition.entries_max // SHARED_PART)
 
     def _add_register(self, key: str, condition: RegisterCondition) -> None:
         if condition.register not in self.registers:

@@ -146,6 +146,14 @@ class CappedAggregate(Aggregate):
     def entries_max(self) -> int:
         return self.cap
 
+    @property
+    def shares(self) -> str | None:
+        """Of an interval that runs until now the latest are kept, at most `cap`: of several ones those of the longest.
+
+        A sum passes over zeros and an average does not, so each shares with its like.
+        """
+        return type(self.measure).__name__ if self.interval.until_ms is None else None
+
     def keep(self, timelines: Timelines, now: int) -> Timelines:
         wanted = self.measure.wanted(self.inside(timelines, now))
         return ((*wanted[max(0, len(wanted) - self.cap) :], *self.interval.to_come(timelines[0], now)),)

@@ -75,6 +75,16 @@ class Anchored(Protocol):
 
 
 @runtime_checkable
+class Sharing(Protocol):
+    """What a condition offers beside, where others over the same timeline may keep the very entries that it keeps."""
+
+    @property
+    def shares(self) -> str | None:
+        """All of one name together keep no more of a timeline than the one that keeps most. None: it shares nothing."""
+        ...
+
+
+@runtime_checkable
 class RegisterCondition(Protocol):
     """A predicate over one register of the person's record, and over no timeline. Pure, and `now` as for a Condition.
 

@@ -249,7 +249,42 @@ def test_a_value_at_the_limits_is_accepted(value: float) -> None:
 
 
 def test_more_averages_than_a_record_holds_are_refused() -> None:
-    cohorts = [parse_cohort({"key": f"c{n}", "when": leaf_of("avg", "gte", 1, within=f"{n + 1}d")}) for n in range(12)]
+    cohorts = [parse_cohort({"key": f"c{n}", "when": leaf_of("avg", "gte", 1, property=f"p{n}")}) for n in range(12)]
     check(cohorts[:11])
     with pytest.raises(BadDefinition, match=f"at most {RECORD_BYTES_MAX}"):
         check(cohorts)
+
+
+SHARERS: list[dict[str, Any]] = [
+    {**leaf_of(fn, op, 1, within=None), **when}
+    for fn in ("sum", "avg")
+    for op in OPERATORS
+    for when in ({"within": "1d"}, {"within": "300ms"}, {"since": iso(START + 100)})
+]
+
+
+def test_further_sums_and_averages_of_one_property_count_an_eighth_for_the_bound() -> None:
+    check([parse_cohort({"key": f"c{n}", "when": leaf}) for n, leaf in enumerate(SHARERS)])
+    many = [leaf_of("avg", "gte", 1, within=f"{n + 1}d") for n in range(100)]
+    with pytest.raises(BadDefinition, match=f"at most {RECORD_BYTES_MAX}"):
+        check([parse_cohort({"key": f"c{n}", "when": leaf}) for n, leaf in enumerate(many)])
+    ending = [
+        {**leaf_of("avg", "gte", n, within=None), "since": iso(START), "until": iso(START + n)} for n in range(12)
+    ]
+    with pytest.raises(BadDefinition, match=f"at most {RECORD_BYTES_MAX}"):
+        check([parse_cohort({"key": f"c{n}", "when": leaf}) for n, leaf in enumerate(ending)])
+
+
+@pytest.mark.parametrize("fn", ["sum", "avg"])
+@pytest.mark.parametrize("now", [150, 255, 256, 257, 400, 700, 1_100])
+def test_together_they_keep_no_more_than_the_one_that_keeps_most(fn: str, now: int) -> None:
+    line = tuple((START + time, time, time % 3 - 1) for time in range(600))
+    kept: set[tuple[int, ...]] = set()
+    most = 0
+    for leaf in SHARERS:
+        if leaf["fn"] == fn:
+            (condition,) = conditions_of(parse_cohort({"key": "c", "when": leaf}).when)
+            assert not isinstance(condition, RegisterCondition)
+            entries = [entry for entry in condition.keep((line,), START + now)[0] if entry[0] <= START + now]
+            kept, most = kept.union(entries), max(most, len(entries))
+    assert len(kept) == most <= ENTRIES_MAX
