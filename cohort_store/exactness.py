@@ -31,10 +31,14 @@ def verdict_of(
     return bound.capped.holds_despite_loss(lines, now)
 
 
-def exact_from(bound: BoundCondition, inexact: Mapping[int, int], now: int) -> int | None:
-    """When the condition becomes exact by time alone; None where it is, or never does."""
-    lost_ms = lost_until(bound, inexact, now)
-    return None if lost_ms is None or bound.capped is None else bound.capped.interval.expiry(lost_ms)
+def next_change_of(
+    bound: BoundCondition, timelines: Mapping[int, Timeline], inexact: Mapping[int, int], now: int
+) -> int | None:
+    """The earliest later instant at which `verdict_of` can differ with no new event. May be early, never late."""
+    due = bound.condition.next_change(bound.read(timelines), now)
+    lost_ms = lost_until(bound, inexact, now) if inexact else None
+    exact_ms = None if lost_ms is None or bound.capped is None else bound.capped.interval.expiry(lost_ms)
+    return exact_ms if due is None or (exact_ms is not None and exact_ms < due) else due
 
 
 def after_cutting(

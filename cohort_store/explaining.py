@@ -1,6 +1,7 @@
 """Why somebody is in a cohort, or is not: the tree with each condition's verdict and the events that decide it.
 
-One pure function, for commands, HTTP and tests. It asks the very conditions that membership is decided by. The
+One pure function, for commands, HTTP and tests. It asks the very conditions that membership is decided by, and as they
+are asked for it: where a timeline was cut at a cap, a part may be unknown (exactness.py). The
 events that decide are those that a condition would keep (`Condition.keep`) of the ones at or before the instant: a
 subset that answers as all of them do. Of a pruned record it tells the truth from the record's own instant on; of whole
 timelines at any instant.
@@ -13,13 +14,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cohort_store.conditions.condition import Condition, ConditionDefinition, RegisterCondition
+from cohort_store.conditions.condition import AnyCondition, ConditionDefinition, RegisterCondition
 from cohort_store.definitions import All, AnyOf, InCohort, Node, Not, children_of, parse_tree
 from cohort_store.durations import format_instant
 from cohort_store.errors import Crash
+from cohort_store.exactness import next_change_of, verdict_of
+from cohort_store.plans import BoundCondition
 from cohort_store.records import Record, Register
 from cohort_store.registry import Cohort, CohortVersion, TeamRegistry
-from cohort_store.timelines import Timeline, Timelines, at_or_before
+from cohort_store.timelines import Timeline, at_or_before
+from cohort_store.verdicts import complement, every, some
 from cohort_store.wording import readable
 
 TIMES_MAX = 50
@@ -28,6 +32,8 @@ STEPS_MAX = 1_000
 """So many instants are tried for the next change; beyond them it is told as of the last one tried."""
 
 UNSET = "null"
+_NO_HANDLE = 0
+"""Of a selector that the registry does not have: no timeline is under it."""
 
 _SPANS = ("recent", "within", "since", "until")
 
@@ -50,7 +56,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
     kind: str
     """all, any, not, or the condition's kind."""
-    holds: bool
+    holds: bool | None
+    """None: it depends on events that were lost at a cap, and nothing can be said."""
     cohort: str | None = None
     """The cohort whose definition stands here in place of an `in_cohort`."""
     condition: dict[str, Any] | None = None
@@ -69,23 +76,24 @@ class Why(msgspec.Struct, frozen=True, omit_defaults=True):
     cohort: str
     version: int
     now: str
-    member: bool
+    member: bool | None
+    """None: nothing can be said, as of a part."""
     reason: Reason
     changes_at: str | None = None
     """When membership changes next if she does nothing more; absent where it never does."""
 
 
 class _Leaf(NamedTuple):
-    """A condition with what it reads."""
+    """A condition with the record that it reads."""
 
-    condition: Condition
-    lines: Timelines
+    bound: BoundCondition
+    record: Record
 
-    def holds(self, now: int) -> bool:
-        return self.condition.holds(self.lines, now)
+    def holds(self, now: int) -> bool | None:
+        return verdict_of(self.bound, self.record.timelines, self.record.inexact, now)
 
     def next_change(self, now: int) -> int | None:
-        return self.condition.next_change(self.lines, now)
+        return next_change_of(self.bound, self.record.timelines, self.record.inexact, now)
 
 
 class _RegisterLeaf(NamedTuple):
@@ -94,14 +102,14 @@ class _RegisterLeaf(NamedTuple):
     condition: RegisterCondition
     present: Register | None
 
-    def holds(self, now: int) -> bool:
+    def holds(self, now: int) -> bool | None:
         return self.condition.holds(self.present, now)
 
     def next_change(self, now: int) -> int | None:
         return self.condition.next_change(self.present, now)
 
 
-Holds = Callable[[int], bool]
+Holds = Callable[[int], bool | None]
 """A part of the tree, asked at an instant."""
 
 
@@ -145,37 +153,24 @@ class _Explanation:
         return Reason(kind, holds(self._now), name, parts=[reason for reason, _ in parts]), holds
 
     def _leaf(self, definition: ConditionDefinition, name: str | None) -> tuple[Reason, Holds]:
-        condition = definition.compile()
-        if isinstance(condition, RegisterCondition):
-            return self._register(definition, condition, name)
-        handles = [self._team.selectors.get(selector.canonical()) for selector in condition.selectors]
-        lines = tuple(() if handle is None else self._record.timelines.get(handle, ()) for handle in handles)
-        leaf = _Leaf(condition, lines)
+        leaf = self._bound(definition.compile())
         self.leaves.append(leaf)
         reason = Reason(
             kind=definition.kind,
             holds=leaf.holds(self._now),
             cohort=name,
             condition=_as_written(definition),
-            decided_by=_deciding(leaf, self._now),
+            decided_by=_deciding(leaf, self._now) if isinstance(leaf, _Leaf) else [],
+            present=_present(leaf) if isinstance(leaf, _RegisterLeaf) else None,
             changes_at=_instant(_next_change([leaf], leaf.holds, self._now)),
         )
         return reason, leaf.holds
 
-    def _register(
-        self, definition: ConditionDefinition, condition: RegisterCondition, name: str | None
-    ) -> tuple[Reason, Holds]:
-        leaf = _RegisterLeaf(condition, self._record.registers.get(condition.register))
-        self.leaves.append(leaf)
-        reason = Reason(
-            kind=definition.kind,
-            holds=leaf.holds(self._now),
-            cohort=name,
-            condition=_as_written(definition),
-            present=leaf.present[1] if leaf.present else UNSET,
-            changes_at=_instant(_next_change([leaf], leaf.holds, self._now)),
-        )
-        return reason, leaf.holds
+    def _bound(self, condition: AnyCondition) -> _Leaf | _RegisterLeaf:
+        if isinstance(condition, RegisterCondition):
+            return _RegisterLeaf(condition, self._record.registers.get(condition.register))
+        handles = (self._team.selectors.get(selector.canonical(), _NO_HANDLE) for selector in condition.selectors)
+        return _Leaf(BoundCondition.of(condition, tuple(handles)), self._record)
 
     def _followed(self, source: Any) -> tuple[str | None, Any]:
         """Through references to the tree that stands in their place, and the first one's name."""
@@ -196,10 +191,10 @@ def _as_written(definition: ConditionDefinition) -> dict[str, Any]:
 
 def _joined(node: All | AnyOf | Not, parts: Sequence[Holds]) -> tuple[str, Holds]:
     if isinstance(node, All):
-        return "all", lambda at: all(part(at) for part in parts)
+        return "all", every(parts)
     if isinstance(node, AnyOf):
-        return "any", lambda at: any(part(at) for part in parts)
-    return "not", lambda at: not parts[0](at)
+        return "any", some(parts)
+    return "not", complement(parts[0])
 
 
 def _children(source: Any, count: int) -> Sequence[Any]:
@@ -211,11 +206,15 @@ def _children(source: Any, count: int) -> Sequence[Any]:
 
 
 def _deciding(leaf: _Leaf, now: int) -> list[Deciding]:
-    kept = leaf.condition.keep(leaf.lines, now)
+    condition, lines = leaf.bound.condition, leaf.bound.read(leaf.record.timelines)
     return [
         _named(selector.canonical(), line[: at_or_before(line, now)], whole[: at_or_before(whole, now)])
-        for selector, line, whole in zip(leaf.condition.selectors, kept, leaf.lines, strict=True)
+        for selector, line, whole in zip(condition.selectors, condition.keep(lines, now), lines, strict=True)
     ]
+
+
+def _present(leaf: _RegisterLeaf) -> str:
+    return leaf.present[1] if leaf.present else UNSET
 
 
 def _named(selector: str, deciding: Timeline, known: Timeline) -> Deciding:

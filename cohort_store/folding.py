@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cohort_store.deltas import Delta
-from cohort_store.exactness import after_cutting, exact_from, verdict_of
+from cohort_store.exactness import after_cutting, next_change_of, verdict_of
 from cohort_store.plans import AnyBound, Ask, BoundRegister, CohortPlan, TeamPlan
 from cohort_store.records import EMPTY, Ahead, Record, Register, register_wins
 from cohort_store.timelines import Entry, Timeline, union
@@ -96,14 +96,12 @@ def advance(record: Record, plan: TeamPlan, now: int) -> Folded:
         registers = {name: register for name, register in registers.items() if name in plan.register_readers}
     touched = _touched(plan, known, registers)
     present = Record(memberships, known, registers, record.ahead, record.inexact)
-    unasked = memberships.difference([cohort.handle for cohort in touched.cohorts])
-    if unasked:
-        asked = {cohort.handle for cohort in touched.cohorts}
-        unasked = frozenset(handle for handle in unasked if abs(handle) not in asked)
+    asked = {cohort.handle for cohort in touched.cohorts}
+    unasked = [handle for handle in memberships if abs(handle) not in asked]
     if not unasked:
         return _settle(present, touched, plan, now)
     stale = frozenset(handle for handle in unasked if abs(handle) not in plan.by_handle)
-    others = [plan.by_handle[abs(handle)] for handle in sorted(unasked - stale)]
+    others = [plan.by_handle[abs(handle)] for handle in sorted(unasked) if handle not in stale]
     present = present._replace(memberships=memberships - stale)
     folded = _settle(present, touched._replace(cohorts=(*touched.cohorts, *others)), plan, now)
     return folded._replace(departed=folded.departed + tuple(sorted(stale)))
@@ -271,13 +269,9 @@ def _due(conditions: Sequence[int], plan: TeamPlan, record: Record, now: int) ->
         if isinstance(bound, BoundRegister):
             due = bound.condition.next_change(record.registers.get(bound.register), now)
         else:
-            lines = bound.read(record.timelines)
-            due = bound.condition.next_change(lines, now)
+            due = next_change_of(bound, record.timelines, record.inexact, now)
             if due is None:
-                due = bound.condition.forget_at(lines, now)
-            if record.inexact:
-                exact_ms = exact_from(bound, record.inexact, now)
-                due = exact_ms if due is None or (exact_ms is not None and exact_ms < due) else due
+                due = bound.condition.forget_at(bound.read(record.timelines), now)
         if due is not None and (soonest is None or due < soonest):
             soonest = due
     return soonest

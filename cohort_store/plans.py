@@ -17,6 +17,7 @@ from cohort_store.records import RESERVED_PREFIX
 from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry
 from cohort_store.selectors import Selector
 from cohort_store.timelines import Timeline, Timelines
+from cohort_store.verdicts import complement, every, some
 
 Ask = Callable[[int], bool | None]
 """Gives the verdict of a condition by its index in the plan; None where nothing can be said (folding.py)."""
@@ -33,6 +34,11 @@ class BoundCondition:
     selectors: tuple[int, ...]
     capped: Capped | None = None
     """The same condition, where it is one that cuts at a cap."""
+
+    @classmethod
+    def of(cls, condition: Condition, selectors: tuple[int, ...]) -> BoundCondition:
+        """The condition, with the handles of its selectors in their order."""
+        return cls(condition, selectors, condition if isinstance(condition, Capped) else None)
 
     def read(self, timelines: Mapping[int, Timeline]) -> Timelines:
         """Of a record's timelines those that the condition reads."""
@@ -238,17 +244,17 @@ class _Builder:
                 raise Crash(f"selector {selector.canonical()} has no handle in team {self.registry.team}'s registry")
             self.selectors[handle] = selector
             handles.append(handle)
-        return BoundCondition(condition, tuple(handles), condition if isinstance(condition, Capped) else None)
+        return BoundCondition.of(condition, tuple(handles))
 
 
 def compose(node: Node, leaf: Callable[[ConditionDefinition], Verdict]) -> Verdict:
     """A tree as one call. `leaf` makes the verdict of a condition; `in_cohort` must have been resolved before."""
     if isinstance(node, All):
-        return _every(tuple(compose(child, leaf) for child in node.all))
+        return every(tuple(compose(child, leaf) for child in node.all))
     if isinstance(node, AnyOf):
-        return _some(tuple(compose(child, leaf) for child in node.any))
+        return some(tuple(compose(child, leaf) for child in node.any))
     if isinstance(node, Not):
-        return _complement(compose(node.child, leaf))
+        return complement(compose(node.child, leaf))
     if isinstance(node, InCohort):
         raise Crash(f"in_cohort {node.cohort!r} was not resolved before compiling")
     return leaf(node)
@@ -282,39 +288,3 @@ def _of_nobody(leaf: ConditionDefinition) -> Verdict:
 
 def _nobody(_: int) -> bool:
     return False
-
-
-def _every(children: tuple[Verdict, ...]) -> Verdict:
-    def verdict(ask: Ask) -> bool | None:
-        holds: bool | None = True
-        for child in children:
-            held = child(ask)
-            if held is False:
-                return False
-            if held is None:
-                holds = None
-        return holds
-
-    return verdict
-
-
-def _some(children: tuple[Verdict, ...]) -> Verdict:
-    def verdict(ask: Ask) -> bool | None:
-        holds: bool | None = False
-        for child in children:
-            held = child(ask)
-            if held:
-                return True
-            if held is None:
-                holds = None
-        return holds
-
-    return verdict
-
-
-def _complement(child: Verdict) -> Verdict:
-    def verdict(ask: Ask) -> bool | None:
-        held = child(ask)
-        return None if held is None else not held
-
-    return verdict

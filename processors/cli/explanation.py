@@ -8,11 +8,12 @@ from cohort_store.explaining import Deciding, Reason, Why
 from cohort_store.wording import flow
 
 TIMES_SHOWN_MAX = 5
+_VERDICTS = {True: "yes", False: "no", None: "?"}
 
 
 def lines_of(why: Why, person: str) -> Iterator[str]:
     """All of it."""
-    said = "is in" if why.member else "is not in"
+    said = {True: "is in", False: "is not in", None: "may or may not be in"}[why.member]
     turn = f"until {why.changes_at}, if nothing more is done" if why.changes_at else "and no time alone changes that"
     yield f"{person} {said} {why.cohort} (version {why.version}) at {why.now}, {turn}:"
     yield from tree_lines(why.reason)
@@ -23,7 +24,7 @@ def tree_lines(reason: Reason, depth: int = 1) -> Iterator[str]:
     words = [reason.kind, *([flow(reason.condition)] if reason.condition else [])]
     named = f"  (cohort {reason.cohort})" if reason.cohort else ""
     until = f"  until {reason.changes_at}" if reason.changes_at else ""
-    yield f"{'yes' if reason.holds else 'no':5}{'  ' * depth}{' '.join(words)}{named}{until}"
+    yield f"{_VERDICTS[reason.holds]:5}{'  ' * depth}{' '.join(words)}{named}{until}"
     if reason.present is not None and reason.condition and "property" in reason.condition:
         yield f"{'':5}{'  ' * (depth + 1)}{reason.condition['property']} is {reason.present}"
     for part in reason.parts:

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cohort_store.conditions.aggregate import ENTRIES_MAX as AVERAGED_MAX
 from cohort_store.explaining import TIMES_MAX, Reason, Why, explain
 from cohort_store.folding import Folded, fold
 from cohort_store.plans import compile_team
@@ -133,3 +134,38 @@ def test_of_very_many_deciding_events_the_latest_are_named_and_the_others_counte
     found = why([{"key": "c", "when": count(200)}], bought(*range(-TIMES_MAX - 7, 0)), START)
     (deciding,) = found.reason.decided_by
     assert (len(deciding.times), deciding.more, deciding.times[-1]) == (TIMES_MAX, 7, iso(START - 60_000))
+
+
+AVERAGE = {
+    "kind": "aggregate",
+    "event": "buy",
+    "property": "price",
+    "fn": "avg",
+    "op": "gte",
+    "value": 5,
+    "within": "1d",
+}
+DAY_MS = 86_400_000
+
+
+def sold(count: int) -> list[Event]:
+    """One a minute, from START on."""
+    return [Event(f"uuid {i}", "buy", START + 60_000 * i, {"price": 7}) for i in range(count)]
+
+
+def test_a_condition_whose_events_were_lost_at_a_cap_is_unknown_and_says_from_when_on_it_is_not() -> None:
+    events = sold(AVERAGED_MAX + 2)
+    lost_ms, now = events[1].time_ms, events[-1].time_ms
+    found = why([{"key": "c", "when": AVERAGE}], events, now, pruned=True)
+    assert (found.member, found.reason.holds) == (None, None)
+    assert found.changes_at == iso(lost_ms + DAY_MS)
+    whole = why([{"key": "c", "when": AVERAGE}], events, now)
+    assert (whole.member, whole.reason.holds) == (True, True)
+
+
+def test_what_does_not_depend_on_an_unknown_part_is_known_beside_it() -> None:
+    events = sold(AVERAGED_MAX + 2)
+    bought_once = {"kind": "performed", "event": "buy", "within": "1d"}
+    found = why([{"key": "c", "when": {"any": [AVERAGE, bought_once]}}], events, events[-1].time_ms, pruned=True)
+    assert found.member is True
+    assert [part.holds for part in found.reason.parts] == [None, True]
