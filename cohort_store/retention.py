@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cohort_store.conditions.condition import Anchored, AnyCondition, ConditionDefinition, RegisterCondition
+from cohort_store.conditions.condition import AnyCondition, ConditionDefinition, OverInterval, RegisterCondition
 from cohort_store.definitions import leaves_of, parse_tree
 from cohort_store.durations import WINDOW_MS_MAX
 from cohort_store.plans import conditions_of
@@ -37,7 +37,7 @@ def _keeps(condition: AnyCondition) -> bool:
     """Whether one event is still kept when no window can see it any more: asked of `keep` itself."""
     if isinstance(condition, RegisterCondition):
         return True
-    at_ms = (condition.since_ms if isinstance(condition, Anchored) else None) or 0
+    at_ms = (condition.since_ms if isinstance(condition, OverInterval) else None) or 0
     plain: Entry = (at_ms, 0)
     entries = tuple((plain if selector.value is None else (*plain, 1),) for selector in condition.selectors)
     return any(condition.keep(entries, at_ms + _FAR_MS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cohort_store.conditions.condition import Anchored, AnyCondition
+from cohort_store.conditions.condition import AnyCondition, OverInterval
 from cohort_store.definitions import parse_tree
 from cohort_store.plans import conditions_of
 
@@ -39,5 +39,5 @@ def warm_up_of(when: Any) -> WarmUp:
 def _need(condition: AnyCondition) -> WarmUp:
     if condition.warm_up_ms is not None:
         return WarmUp(span_ms=condition.warm_up_ms)
-    since_ms = condition.since_ms if isinstance(condition, Anchored) else None
+    since_ms = condition.since_ms if isinstance(condition, OverInterval) else None
     return WarmUp(since_ms=since_ms, always=since_ms is None)

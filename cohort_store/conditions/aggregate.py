@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from cohort_store.conditions.comparing import Operator
-from cohort_store.conditions.condition import Condition, EventSelection, Windowed
+from cohort_store.conditions.condition import Condition, EventSelection, OverInterval, Windowed
 from cohort_store.conditions.measures import Average, Distinct, Extreme, Measure, Total, first_turn, measured
 from cohort_store.event_values import FIXED_POINT, NUMBER_MAX, Form, ValueOf, fixed_point_of
 from cohort_store.interval import Interval
@@ -88,7 +88,7 @@ class AggregateDefinition(EventSelection, Windowed):
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(OverInterval):
     """See the module's docstring."""
 
     selector: Selector
@@ -102,14 +102,6 @@ class Aggregate:
     @property
     def entries_max(self) -> int:
         return self.measure.entries_max or 0
-
-    @property
-    def warm_up_ms(self) -> int | None:
-        return self.interval.window_ms
-
-    @property
-    def since_ms(self) -> int | None:
-        return self.interval.first_ms
 
     def holds(self, timelines: Timelines, now: int) -> bool:
         return self.measure.holds(measured(self.measure, self.inside(timelines, now)))

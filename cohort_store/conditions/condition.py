@@ -64,14 +64,22 @@ class Condition(Protocol):
         ...
 
 
-@runtime_checkable
-class Anchored(Protocol):
-    """What a condition offers beside, where its interval may stand still and nothing before it matters."""
+class OverInterval:
+    """Shared part of conditions that look at one interval, and at nothing before it."""
+
+    __slots__ = ()
+
+    interval: Interval
+
+    @property
+    def warm_up_ms(self) -> int | None:
+        """See Condition: the window, where it rolls."""
+        return self.interval.window_ms
 
     @property
     def since_ms(self) -> int | None:
         """The first instant at which an event can matter; None where the interval rolls."""
-        ...
+        return self.interval.first_ms
 
 
 @runtime_checkable

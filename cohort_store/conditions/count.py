@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from cohort_store.conditions.comparing import COMPARE, Operator
-from cohort_store.conditions.condition import EventSelection, Windowed
+from cohort_store.conditions.condition import EventSelection, OverInterval, Windowed
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
 from cohort_store.timelines import Timelines
@@ -38,7 +38,7 @@ class CountDefinition(EventSelection, Windowed):
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class Count(OverInterval):
     """See the module's docstring."""
 
     selector: Selector
@@ -53,14 +53,6 @@ class Count:
     @property
     def entries_max(self) -> int:
         return self.n + (self.op != "gte")
-
-    @property
-    def warm_up_ms(self) -> int | None:
-        return self.interval.window_ms
-
-    @property
-    def since_ms(self) -> int | None:
-        return self.interval.first_ms
 
     def holds(self, timelines: Timelines, now: int) -> bool:
         first, last = self.interval.slice(timelines[0], now)

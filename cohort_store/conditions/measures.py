@@ -141,7 +141,6 @@ class Total:
     Kept where no value is negative: the latest entries, but for zeros, until their sum reaches the threshold (`gte`,
     `lt`) or exceeds it. While all of those are in the interval the sum does so too; once one of them has left it, all
     that were not kept have. Where values may be negative every entry of the interval is kept, but for zeros.
-
     """
 
     op: Operator

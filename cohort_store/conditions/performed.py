@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cohort_store.conditions.condition import EventSelection, Windowed
+from cohort_store.conditions.condition import EventSelection, OverInterval, Windowed
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
 from cohort_store.timelines import Timelines
@@ -27,7 +27,7 @@ class PerformedDefinition(EventSelection, Windowed):
 
 
 @dataclass(frozen=True, slots=True)
-class Performed:
+class Performed(OverInterval):
     """See the module's docstring."""
 
     selector: Selector
@@ -38,14 +38,6 @@ class Performed:
     @property
     def selectors(self) -> tuple[Selector, ...]:
         return (self.selector,)
-
-    @property
-    def warm_up_ms(self) -> int | None:
-        return self.interval.window_ms
-
-    @property
-    def since_ms(self) -> int | None:
-        return self.interval.first_ms
 
     def holds(self, timelines: Timelines, now: int) -> bool:
         first, last = self.interval.slice(timelines[0], now)

@@ -23,7 +23,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cohort_store.conditions.condition import Selection, Windowed, window_ms_of
+from cohort_store.conditions.condition import OverInterval, Selection, Windowed, window_ms_of
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
 from cohort_store.thinning import thin
@@ -52,7 +52,7 @@ class SequenceDefinition(Windowed):
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(OverInterval):
     """See the module's docstring. `selectors` has one element where both are the same."""
 
     selectors: tuple[Selector, ...]
@@ -63,14 +63,6 @@ class Sequence:
     @property
     def entries_max(self) -> int:
         return self.cap if len(self.selectors) == 2 else 2 * self.cap
-
-    @property
-    def warm_up_ms(self) -> int | None:
-        return self.interval.window_ms
-
-    @property
-    def since_ms(self) -> int | None:
-        return self.interval.first_ms
 
     def holds(self, timelines: Timelines, now: int) -> bool:
         return self._completed(timelines, now) is not None
