@@ -5,9 +5,8 @@ a blank may stand for the T) or a number of seconds since 1970, as a number or a
 zone is UTC, and a date alone is its midnight, as PostHog's flag service and its cohorts both have it: so a bare
 date compares as one instant, not as a day. Years 1 to 9999; anything else is no date.
 
-ClickHouse reads the same: `match` with ISO_PATTERN guards `parseDateTime64BestEffortOrNull(text, 3, 'UTC')`, which
-alone would accept a month 00 or an hour 24, and refuses a 30th of February as this module does. Seconds s are
-`round(s * 1e6)` microseconds (halves to even, in both), and of those the whole milliseconds at or below.
+SQL reads the same: it takes the parts that ISO_PATTERN finds, and refuses a 30th of February as this module does.
+Seconds s are `round(s * 1e6)` microseconds (halves to even, in both), and of those the whole milliseconds at or below.
 """
 
 from __future__ import annotations

@@ -78,6 +78,9 @@ def test_sql_passes_what_python_passes(memory: Memory, op: str) -> None:
     assert_agree(memory, [a_test(op, wanted) for wanted in WANTED[op]], objects)
 
 
+FRACTIONS = (0.0, 0.000001, 0.0005, 0.000999, 0.4999995, 0.998999, 0.9999, 0.999999)
+"""Of a second, about where milliseconds part."""
+
 tests = st.sampled_from([a_test(op, wanted) for op in OPERATORS for wanted in WANTED[op]])
 
 
@@ -96,6 +99,14 @@ def test_a_value_has_the_same_text_number_and_date_to_the_last_bit(memory: Memor
     sql = f"WITH {', '.join(definitions(asked))} SELECT {asked} FROM objects ORDER BY number"
     found = [[text, None if number is None else float(number), date] for text, number, date in memory.query(sql, {})]
     assert found == [[text_of(value), number_of(value), instant_of(value)] for value in there]
+
+
+def test_seconds_are_floored_to_the_same_millisecond_in_every_year(memory: Memory) -> None:
+    seconds = [year * 31_556_952 - 62_167_219_200 + fraction for year in range(2, 9999, 7) for fraction in FRACTIONS]
+    load_objects(memory, [msgspec.json.encode({"p": each}).decode() for each in seconds])
+    asked = "instant_of(properties, 'p')"
+    found = memory.query(f"WITH {', '.join(definitions(asked))} SELECT {asked} FROM objects ORDER BY number", {})
+    assert found == [[instant_of(each)] for each in seconds]
 
 
 @given(st.lists(values, min_size=1, max_size=25))

@@ -46,8 +46,10 @@ _NUMBER_OF = r"""(json, name) -> multiIf(
 ) AS number_of"""
 
 _SECONDS_OF = f"""(seconds) -> if(
-    seconds BETWEEN {SECONDS_MIN} AND {SECONDS_MAX}, toInt64(floor(round(seconds * 1e6) / 1000)), NULL
+    seconds BETWEEN {SECONDS_MIN} AND {SECONDS_MAX}, milliseconds_at_or_below(toInt64(round(seconds * 1e6))), NULL
 ) AS milliseconds_of_seconds"""
+# Whole numbers, since a quotient of floats is rounded; and down, where intDiv by itself goes towards 0.
+_MILLISECONDS = "(micros) -> intDiv(micros - positiveModulo(micros, 1000), 1000) AS milliseconds_at_or_below"
 
 # The days before a date by the Gregorian rule, with years that begin in March: ClickHouse's own dates begin in 1900.
 _DAYS_BEFORE = """(year, month, day) -> (
@@ -102,6 +104,7 @@ _LAMBDAS = (
     _IS_DAY,
     _DAYS_BEFORE,
     _SECONDS_OF,
+    _MILLISECONDS,
     _NUMBER_OF,
     _TEXT_OF,
     _COMPACT,

@@ -32,8 +32,9 @@ WITH {now:Int64} AS now,
         toFloat64OrNull(JSONExtractString(json, name)),
     NULL
 ) AS number_of,
+(micros) -> intDiv(micros - positiveModulo(micros, 1000), 1000) AS milliseconds_at_or_below,
 (seconds) -> if(
-    seconds BETWEEN -62135596800 AND 253402300799, toInt64(floor(round(seconds * 1e6) / 1000)), NULL
+    seconds BETWEEN -62135596800 AND 253402300799, milliseconds_at_or_below(toInt64(round(seconds * 1e6))), NULL
 ) AS milliseconds_of_seconds,
 (year, month, day) -> (
     365 * (year - (month < 3)) + intDiv(year - (month < 3), 4) - intDiv(year - (month < 3), 100)
