@@ -98,7 +98,7 @@ def _route(selectors: int) -> float:
     plan = TeamPlan(1, selectors=dict(enumerate((wanted, *others), start=1)))
     routes = compile_routes(Plan(1, {1: plan}, Registry())).teams[1]
     event = Event("u", "event-0", 1, None, "p", NOW_MS, tag_of("u"), '{"plan":"pro","price":12.5}')
-    if len(entries_of(event, routes.of(event.event))) != 1:
+    if len(entries_of(event, routes.of(event.event)).entries) != 1:
         raise RuntimeError("one selector wants the event, and another number of entries was made")
     return _best(lambda: entries_of(event, routes.of(event.event)))
 

@@ -47,7 +47,7 @@ def records_of(asked: Asked, log: Log) -> Mapping[str, Record]:
     routes = asked.routes
     for event in log.events(routes):
         person = event.person_id
-        entries = entries_of(event, routes.of(event.event))
+        entries = entries_of(event, routes.of(event.event)).entries
         if person is not None:
             _add(named.setdefault(person, {}), entries)
         elif event.distinct_id is not None:

@@ -24,7 +24,7 @@ from processors.router.packing import Packer
 from processors.router.persons import DistinctId, Persons
 from processors.router.ports import Message, arrival_ms_of
 from processors.router.progress import Source
-from processors.router.routes import RouterPlan, entries_of, refused_value, told_of_person
+from processors.router.routes import NO_ENTRIES, RouterPlan, entries_of, told_of_person
 
 
 @dataclass(slots=True)
@@ -55,6 +55,13 @@ class _Waiting(NamedTuple):
     entries: tuple[DeltaEntry, ...]
     writes: tuple[RegisterWrite, ...]
     arrival_ms: int | None
+
+
+class _Refused(NamedTuple):
+    """A part of an event that becomes a dead letter."""
+
+    reason: Reason
+    detail: str
 
 
 @dataclass(slots=True)
@@ -114,17 +121,12 @@ class Batch:
         now, raw = self.reading.now, message.value or b""
         arrival_ms = arrival_ms_of(message, now)
         try:
-            event = codec.decode(raw, arrival_ms)
-            problems = self._route(event, arrival_ms)
-            negative = self._refused_value(event)
+            refused = self._route(codec.decode(raw, arrival_ms), arrival_ms)
         except BadEvent as error:
             self._refuse(source, message, error.reason, error.detail)
         else:
-            if problems:
-                self._refuse(source, message, Reason.BAD_PERSON_PROPERTIES, "; ".join(problems))
-            if negative is not None:
-                problem = f"property {negative[:40]!r} is negative, and a sum declares it non_negative"
-                self._refuse(source, message, Reason.NEGATIVE_VALUE, f"{problem}; where it may be, remove that there")
+            for reason, detail in refused:
+                self._refuse(source, message, reason, detail)
 
     def _refuse(self, source: Source, message: Message, reason: str, detail: str) -> None:
         where = (source.topic, source.partition, message.offset)
@@ -133,8 +135,8 @@ class Batch:
     def _asks_persons(self) -> bool:
         return self.reading.events_tell_persons and self.reading.plan.asks_persons
 
-    def _route(self, event: Event, arrival_ms: int) -> Sequence[str]:
-        """Send what is wanted of the event; what of its words about the person is left out, as sentences."""
+    def _route(self, event: Event, arrival_ms: int) -> Sequence[_Refused]:
+        """Send what is wanted of the event; what of it is left out."""
         team_routes = self.reading.plan.teams.get(event.team)
         if team_routes is None:
             self.tally.unknown_team += 1
@@ -144,19 +146,20 @@ class Batch:
         if not routes and not named:
             self.tally.unwanted += 1
             return ()
-        entries = entries_of(event, routes) if routes else ()
+        entries, negative = entries_of(event, routes) if routes else NO_ENTRIES
         writes, problems = told_of_person(event, named) if named else NO_UPDATE
+        refused = _refused(problems, negative) if problems or negative is not None else ()
         self._pair(event)
         if not entries and not writes:
             self.tally.unmatched += 1
-            return problems
+            return refused
         self.tally.routed += 1
         ahead = arrival_ms if event.time_ms > arrival_ms else None
         if event.person_id is not None:
             self.packer.add(Delta(Subject(event.team, PERSON, event.person_id), entries, writes, ahead))
         elif event.distinct_id is not None:
             self._waiting.append(_Waiting((event.team, event.distinct_id), entries, writes, ahead))
-        return problems
+        return refused
 
     def _route_person(self, person: PersonState) -> Sequence[str]:
         team_routes = self.reading.plan.teams.get(person.team)
@@ -171,13 +174,6 @@ class Batch:
             self.tally.unwanted += 1
         return problems
 
-    def _refused_value(self, event: Event) -> str | None:
-        """The property that is negative although a definition says that it never is, if there is one."""
-        team_routes = self.reading.plan.teams.get(event.team)
-        if team_routes is None or not team_routes.checks_values:
-            return None
-        return refused_value(event, team_routes.of(event.event))
-
     def _pair(self, event: Event) -> None:
         """Tell the distinct id's own shard of its person, where that is news."""
         team, distinct_id, person, time_ms = event.team, event.distinct_id, event.person_id, event.time_ms
@@ -186,6 +182,15 @@ class Batch:
         if self.reading.persons.is_news((team, distinct_id), person, time_ms, self.reading.now):
             write = RegisterWrite(PERSON_REGISTER, time_ms, person)
             self.packer.add(Delta(Subject(team, DISTINCT_ID, distinct_id), (), (write,)))
+
+
+def _refused(problems: Sequence[str], negative: str | None) -> list[_Refused]:
+    """What is left out of an event of which the rest is routed."""
+    refused = [_Refused(Reason.BAD_PERSON_PROPERTIES, "; ".join(problems))] if problems else []
+    if negative is not None:
+        problem = f"property {negative[:40]!r} is negative, and a sum declares it non_negative"
+        refused.append(_Refused(Reason.NEGATIVE_VALUE, f"{problem}; where it may be, remove that there"))
+    return refused
 
 
 def _tells_nothing(raw: bytes) -> bool:  # noqa: ARG001 - stands in for may_tell_of_person

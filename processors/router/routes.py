@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cohort_store.deltas import DeltaEntry
-from cohort_store.event_values import Form, ValueOf
+from cohort_store.event_values import ValueOf
 from cohort_store.person_updates import NO_UPDATE, PersonUpdate, update_of
 from cohort_store.plans import Plan, TeamPlan
 from cohort_store.properties import Properties
@@ -36,8 +36,6 @@ class TeamRoutes:
     """Routes of every event whose name is not in `by_name`."""
     person_properties: frozenset[str] = frozenset()
     """The properties of persons that it names."""
-    checks_values: bool = False
-    """Whether one of them takes numbers that must not be negative."""
 
     def of(self, name: str) -> tuple[Route, ...]:
         """The routes of an event of that name; empty where nobody wants it."""
@@ -69,12 +67,25 @@ def compile_routes(plan: Plan) -> RouterPlan:
     return RouterPlan(plan.version, names, teams)
 
 
-def entries_of(event: Event, routes: tuple[Route, ...]) -> tuple[DeltaEntry, ...]:
-    """The event's entries, one for each selector that it matches. Raises BadEvent where its properties are unreadable.
+class Entries(NamedTuple):
+    """What selectors make of an event."""
+
+    entries: tuple[DeltaEntry, ...] = ()
+    """One for each selector that it matches."""
+    negative: str | None = None
+    """The first property of it that is negative although a definition says that it never is."""
+
+
+NO_ENTRIES = Entries()
+
+
+def entries_of(event: Event, routes: tuple[Route, ...]) -> Entries:
+    """The event's entries. Raises BadEvent where its properties are unreadable.
 
     The properties are read at most once, and only where a route asks for them.
     """
     entries: list[DeltaEntry] = []
+    negative: str | None = None
     properties: Properties | None = None
     for selector, predicate, value in routes:
         amount: int | None = None
@@ -86,9 +97,11 @@ def entries_of(event: Event, routes: tuple[Route, ...]) -> tuple[DeltaEntry, ...
             if value is not None:
                 amount = value.of(properties)
                 if amount is None:
+                    if negative is None and value.refuses(properties):
+                        negative = value.property
                     continue
         entries.append(DeltaEntry(selector, event.time_ms, event.tag, amount))
-    return tuple(entries)
+    return Entries(tuple(entries), negative)
 
 
 def told_of_person(event: Event, named: Collection[str]) -> PersonUpdate:
@@ -98,22 +111,9 @@ def told_of_person(event: Event, named: Collection[str]) -> PersonUpdate:
     return update_of(event.properties(), event.time_ms, named, event.person_properties())
 
 
-def refused_value(event: Event, routes: tuple[Route, ...]) -> str | None:
-    """The first property of the event that is negative although a definition says that it never is."""
-    for _, predicate, value in routes:
-        if value is None or not value.refuses(event.properties()):
-            continue
-        if predicate is None or predicate(event.properties()):
-            return value.property
-    return None
-
-
 def _team_routes(plan: TeamPlan) -> TeamRoutes:
     names = {a.event for selector in plan.selectors.values() for a in selector.alternatives if a.event is not None}
-    by_name, of_any = {name: _routes(plan, name) for name in names}, _routes(plan, None)
-    values = [selector.value for selector in plan.selectors.values() if selector.value is not None]
-    checks_values = any(value.form is Form.NON_NEGATIVE for value in values)
-    return TeamRoutes(by_name, of_any, plan.person_properties, checks_values)
+    return TeamRoutes({name: _routes(plan, name) for name in names}, _routes(plan, None), plan.person_properties)
 
 
 def _routes(plan: TeamPlan, name: str | None) -> tuple[Route, ...]:
