@@ -30,7 +30,7 @@ GATHER_LAG_MS = 60_000
 """Who is further behind than this folds in bulk: a commit costs a shard the same for one record as for five."""
 GATHER_BYTES_MAX = 1_048_576
 GATHER_FETCHES_MAX = 25
-"""Fetches that are folded together then, each of which waits briefly where nothing has come: half a second."""
+"""Fetches that are folded together then."""
 RETRY_S = 0.5
 VERIFY_S = 5.0
 FULL_S = 0.05
@@ -158,16 +158,9 @@ class Worker:
 
     async def _fetch(self) -> Sequence[Fetched]:
         """What came in; where it is old anyway, more of it at a time."""
-        fetched = list(await self._parts.deltas.fetch())
         if self._owner.lag_ms() > GATHER_LAG_MS:
-            size = _size(fetched)
-            for _ in range(GATHER_FETCHES_MAX - 1):
-                if size >= GATHER_BYTES_MAX:
-                    break
-                more = await self._parts.deltas.fetch()
-                size += _size(more)
-                fetched += more
-        return fetched
+            return await gathered(self._parts.deltas)
+        return await self._parts.deltas.fetch()
 
     async def _follow(self, received: Mapping[int, Sequence[Received]]) -> None:
         """Use the newest plan, and never an older one than a message was made with."""
@@ -293,8 +286,17 @@ def slices(received: Mapping[int, Sequence[Received]]) -> Iterator[dict[int, lis
         yield run
 
 
-def _size(fetched: Sequence[Fetched]) -> int:
-    return sum([len(each.value or b"") for each in fetched])
+async def gathered(deltas: Deltas) -> list[Fetched]:
+    """Several fetches' worth, up to the first that comes back empty, and to GATHER_BYTES_MAX and GATHER_FETCHES_MAX."""
+    found: list[Fetched] = []
+    size = 0
+    for _ in range(GATHER_FETCHES_MAX):
+        more = await deltas.fetch()
+        found += more
+        size += sum([len(each.value or b"") for each in more])
+        if not more or size >= GATHER_BYTES_MAX:
+            break
+    return found
 
 
 def _decode(fetched: Sequence[Fetched]) -> tuple[dict[int, list[Received]], list[DeadLetter]]:
