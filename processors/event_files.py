@@ -20,6 +20,7 @@ from processors.row_files import EVENTS, BadLine, csv_lines
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_ARRIVAL_MS = 2**60
+"""A file does not say when its events arrived, so none is too far ahead of its arrival."""
 
 
 class EventLine(NamedTuple):

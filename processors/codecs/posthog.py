@@ -16,7 +16,8 @@ from processors.codecs.messages import read_message
 from processors.codecs.peeking import peek_name
 from processors.codecs.times import parse_time
 
-_NOBODY = frozenset(("", "00000000-0000-0000-0000-000000000000"))
+NOBODY = frozenset(("", "00000000-0000-0000-0000-000000000000"))
+"""Persons who are none."""
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -51,7 +52,7 @@ class PostHogCodec:
             message.event,
             message.team_id,
             message.distinct_id,
-            None if person_id in _NOBODY else person_id,
+            None if person_id in NOBODY else person_id,
             parse_time(message.timestamp),
             message.uuid,
             properties,

@@ -20,9 +20,9 @@ from cohort_store.registry import Registry
 from cohort_store.static_lists import TeamList, members_of, write_of
 from cohort_store.subjects import PERSON, Subject
 from processors.definition_changes import Values, list_chunks, lists_needed
+from processors.kafka.topics import DELTAS
 from processors.router.packing import Packed, Packer
 
-DELTAS = "muster.deltas"
 CLOCKS_APART_MS = 30_000
 """How far the clocks of control and of a shard's owner may differ: so long after a shard began anew, more is sent."""
 

@@ -23,16 +23,14 @@ from processors.codecs.event import (
     sound_event,
 )
 from processors.codecs.plain import ABSENT, TEAM_DEFAULT, with_person
+from processors.codecs.posthog import NOBODY
 from processors.codecs.times import parse_time
+from processors.event_files import NO_ARRIVAL_MS
 from processors.offline.lines import LIMITS
 
 PLAIN_ID_CHARACTERS_MAX = ID_BYTES_MAX // BYTES_A_CHARACTER_MAX
-NO_ARRIVAL_MS = 2**60
-"""A file does not say when its events arrived, so none is too far ahead of its arrival."""
 
 _NOTHING = msgspec.Raw(b"{}")
-_NOBODY_UUID = "00000000-0000-0000-0000-000000000000"
-_NOBODY = frozenset(("", _NOBODY_UUID))
 _TEXT = b'"'
 
 
@@ -93,7 +91,7 @@ def look_at(row: EventRow) -> tuple[str | None, str | None, int]:
         (uuid is None or is_uuid(uuid))
         and (row.event and len(row.event) <= NAME_CHARACTERS_MAX and "\0" not in row.event)
         and _is_plain_id(person if distinct_id is None else distinct_id)
-        and (person is None or (_is_plain_id(person) and person != _NOBODY_UUID))
+        and (person is None or (_is_plain_id(person) and person not in NOBODY))
     ):
         time_ms = stamp if isinstance(stamp, int) else parse_time(stamp)
         if time_ms >= YEAR_2000_MS:
@@ -109,7 +107,7 @@ def _is_plain_id(text: str | None) -> bool:
 def _person_of(row: EventRow) -> str | None:
     """The person that the row names; in PostHog's rows some names mean nobody."""
     person = row.person_id
-    return None if person in _NOBODY and bytes(row.properties).startswith(_TEXT) else person
+    return None if person in NOBODY and bytes(row.properties).startswith(_TEXT) else person
 
 
 def _object_text(name: str, value: msgspec.Raw) -> str:

@@ -12,8 +12,9 @@ from cohort_store.ports import Offset, Position
 from cohort_store.registry import Registry
 from cohort_store.static_lists import TeamList, digest_of
 from cohort_store.subjects import PERSON, Subject, shard_of
-from processors.control.filling import CLOCKS_APART_MS, DELTAS, Filling
+from processors.control.filling import CLOCKS_APART_MS, Filling
 from processors.definition_changes import Values, canonical_values
+from processors.kafka.topics import DELTAS
 from processors.router.packing import Packed
 
 SHARDS, PARTITIONS, NOW_MS = 8, 4, 1_000_000
