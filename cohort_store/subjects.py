@@ -7,14 +7,15 @@ so neither the number of partitions nor of processes ever moves anybody away fro
 
 from __future__ import annotations
 
-from functools import lru_cache
-from struct import unpack_from
 from typing import NamedTuple
+
+from murmurhash2 import murmurhash2
 
 PERSON = 0
 DISTINCT_ID = 15
 SHARDS_DEFAULT = 256
 ID_BYTES_MAX = 400
+KAFKA_SEED = 0x9747B28C
 
 
 class Subject(NamedTuple):
@@ -37,24 +38,11 @@ class Subject(NamedTuple):
 def murmur2(data: bytes) -> int:
     """The 32-bit murmur2 hash with Kafka's seed, unsigned.
 
-    Source: Austin Appleby's MurmurHash2, with the seed 0x9747b28c that Kafka's default partitioner uses.
+    Source: Austin Appleby's MurmurHash2, with the seed that Kafka's default partitioner uses.
     """
-    length = len(data)
-    m = 0x5BD1E995
-    h = 0x9747B28C ^ length
-    words = length >> 2
-    # The two products are cut to 32 bits once, behind the exclusive or: their lower bits do not see the upper ones.
-    for k in unpack_from(f"<{words}I", data):
-        k = k * m & 0xFFFFFFFF
-        h = (h * m ^ (k ^ k >> 24) * m) & 0xFFFFFFFF
-    rest = data[words << 2 :]
-    if rest:
-        h = (h ^ int.from_bytes(rest, "little")) * m & 0xFFFFFFFF
-    h = (h ^ h >> 13) * m & 0xFFFFFFFF
-    return h ^ h >> 15
+    return murmurhash2(data, KAFKA_SEED)
 
 
-@lru_cache(maxsize=1 << 17)
 def shard_of(subject: Subject, shards: int) -> int:
     """The shard, 0 to shards - 1, that keeps the subject's record."""
-    return (murmur2(str(subject).encode()) & 0x7FFFFFFF) % shards
+    return (murmurhash2(str(subject).encode(), KAFKA_SEED) & 0x7FFFFFFF) % shards
