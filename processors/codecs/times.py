@@ -13,6 +13,9 @@ _MINUTE = re.compile(r"(\d{4}-\d\d-\d\d)[T ]((?:[01]\d|2[0-3]):[0-5]\d)", re.ASC
 _REST = re.compile(r":([0-5]\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):?([0-5]\d))?", re.ASCII)
 _MINUTE_CHARACTERS = 16
 _CLICKHOUSE_CHARACTERS = 26
+_CLICKHOUSE_MARKS = "-- ::."
+"""Every third of its characters from the fifth to the twentieth."""
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - what it is taken from names no zone either
 _MINUTE_MS = 60_000
 _MINUTES_CACHED = 32_768
 """Three weeks of them."""
@@ -21,10 +24,13 @@ _MINUTES_CACHED = 32_768
 def parse_time(text: str) -> int:
     """Milliseconds since 1970, floored. Raises BadEvent for anything but a whole date and time of day."""
     # ClickHouse's own form, 2026-01-12 12:00:00.000000, is what nearly every event has.
-    if len(text) == _CLICKHOUSE_CHARACTERS and text[16] == ":" and text[19] == ".":
-        digits = text[17:19] + text[20:]
-        if digits.isdecimal() and digits.isascii() and digits < "6":
-            return _minute_ms(text[:_MINUTE_CHARACTERS]) + int(digits) // 1_000
+    if len(text) == _CLICKHOUSE_CHARACTERS and text[4:20:3] == _CLICKHOUSE_MARKS:
+        try:
+            since = datetime.fromisoformat(text) - _EPOCH
+        except (ValueError, TypeError):
+            pass  # no such day, or a zone in place of the last digits: judged below
+        else:
+            return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
     match = _REST.fullmatch(text, _MINUTE_CHARACTERS)
     if match is None:
         raise _bad_time(text)
