@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from cohort_store.changes import Change
 from cohort_store.ports import MembershipStore, Offset, Position
+from processors.membership.concurrency import together
 from processors.membership.owner import Owner
 from processors.membership.partition import DELTAS
 from processors.membership.resume import Bounds, Resumed, is_same_topic, last_folded, resume
-
-T = TypeVar("T")
 
 
 class Log(Protocol):
@@ -81,14 +79,3 @@ async def same_topics(log: Log, furthest: Mapping[int, Offset | None]) -> tuple[
 def _changes_start(positions: Mapping[int, Position], shards: int) -> int:
     """From where on changes may have been lost: a shard whose position is gone may have told anything that is there."""
     return min(position.changes_offset for position in positions.values()) if len(positions) == shards else 0
-
-
-async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of calls at the same time. When one's failure is raised, none is under way any more."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    found: list[T] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        found.append(result)
-    return found

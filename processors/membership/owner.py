@@ -25,6 +25,7 @@ from cohort_store.ports import (
 from cohort_store.records import EMPTY, Ahead, decode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import Subject
+from processors.membership.concurrency import together
 from processors.membership.partition import Partition, Received, now_of
 from processors.membership.progress import ProgressClock
 from processors.membership.resume import Resumed
@@ -40,6 +41,10 @@ from processors.membership.shards import (
 )
 
 COMMIT_ID_BYTES = 8
+LANES = 2
+"""Rounds of commits that are under way at a time: while one waits for the store, another is worked out."""
+LANE_SHARDS_MIN = 16
+"""Fewer are not worth an exchange of their own."""
 SWEEP_PAGE = 100
 SWEEP_SHARDS_MAX = 16
 """Shards that look at a page of their records with a new plan in one tick; bounds what live traffic waits for."""
@@ -160,7 +165,10 @@ class Owner:
                 continue
             works += partition.take(messages, self._elapsed_ms())
         while works:
-            works = [work for work in await self._round(works) if work.has_input]
+            lanes = LANES if len(works) >= LANES * LANE_SHARDS_MIN else 1
+            rests = await together(self._round(works[lane::lanes]) for lane in range(lanes))
+            works = [work for rest in rests for work in rest if work.has_input]
+        self._evict()
 
     async def tick(self) -> None:
         """Run due timers, look at records with a new plan, and let idle shards' positions keep up.
@@ -182,6 +190,7 @@ class Owner:
         if works:
             await self._round(works)
         await self._sweep()
+        self._evict()
 
     async def reconcile(self, number: int, changes: Sequence[Change]) -> None:
         """Tell anew where those changes' subjects stand whose change lies above the shard's last commit."""
@@ -203,6 +212,7 @@ class Owner:
         for shard_number, told in above.items():
             pairs = [(subject, cohort) for (subject, _), cohort in told.items()]
             await self._tell(partition, partition.shards[shard_number], pairs, committed[shard_number])
+        self._evict()
 
     async def _tell(
         self, partition: Partition, shard: Shard, pairs: Sequence[tuple[Subject, CohortPlan]], committed: int
@@ -275,7 +285,6 @@ class Owner:
             else:
                 self._remember(step)
                 committed.append(step)
-        self._evict()
         return committed
 
     def _remember(self, step: Step) -> None:
@@ -320,7 +329,7 @@ class Owner:
         return [partition for number, partition in self.partitions.items() if number not in self.lost]
 
     def _evict(self) -> None:
-        """Keep the records in memory within their bound, the oldest loaded ones going first."""
+        """Keep the records in memory within their bound, the oldest loaded going first. Not while a round is on."""
         each_max = self._config.records_cached_max // max(1, len(self.partitions))
         for partition in self.partitions.values():
             excess = len(partition.records) - each_max

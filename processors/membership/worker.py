@@ -18,7 +18,8 @@ from cohort_store.ports import MembershipStore
 from processors import metrics
 from processors.kafka.dead_letters import DeadLetter, DeadLetters
 from processors.kafka.registry import Plans
-from processors.membership.adoption import Log, look_up, same_topics, together
+from processors.membership.adoption import Log, look_up, same_topics
+from processors.membership.concurrency import together
 from processors.membership.owner import Owner
 from processors.membership.partition import DELTAS, Received
 from processors.membership.relay import Relay
