@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 from cohort_store.deltas import Delta
 from cohort_store.exactness import after_cutting, next_change_of, verdict_of
-from cohort_store.plans import AnyBound, Ask, BoundRegister, CohortPlan, TeamPlan
+from cohort_store.plans import AnyBound, Ask, BoundRegister, CohortPlan, TeamPlan, Touched
 from cohort_store.records import EMPTY, Ahead, Record, Register, register_wins
 from cohort_store.timelines import Entry, Timeline, union
 
 AHEAD_MAX = 1_024
 """Entries a record that may be later than their own arrival and not yet due."""
+NO_AHEAD: tuple[Ahead, ...] = ()
 
 
 class Folded(NamedTuple):
@@ -49,34 +50,27 @@ class Replayed:
     """The deltas said nothing that matters: the record is what it was, and no write is needed."""
 
 
-class _Touched(NamedTuple):
-    """What to look at: the cohorts to ask, the conditions whose due times count, the selectors to prune."""
-
-    cohorts: Sequence[CohortPlan]
-    conditions: Sequence[int]
-    selectors: Sequence[int]
-    registers: Sequence[str] = ()
-
-
 def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> Folded | Replayed:
     """Fold deltas of one subject into her record and ask the cohorts that they touch, at `now`.
 
     `now` must not be lower than at the record's last fold. Unless the answer `is_whole`, `due_ms` covers the
     touched conditions only: the caller keeps the earlier of it and what is stored.
     """
-    entries, registers, arriving = _gather(record, deltas, plan)
-    entries, ahead, overflow = _admit(record, entries, arriving, now)
+    entries, written, arriving = _gather(record, deltas, plan)
+    ahead, overflow = record.ahead, NO_AHEAD
+    if arriving or ahead:
+        entries, ahead, overflow = _admit(record, entries, arriving, now)
     changed: dict[int, Timeline] = {}
     for selector, fresh in entries.items():
         before = record.timelines.get(selector, ())
         after = union(before, fresh)
         if after is not before:
             changed[selector] = after
-    if not changed and not registers and not overflow:
+    if not changed and not written and not overflow:
         return Replayed()
-    held = {**record.registers, **registers} if registers else record.registers
-    merged = Record(record.memberships, {**record.timelines, **changed}, held, ahead, record.inexact)
-    folded = _settle(merged, _touched(plan, changed, registers), plan, now)
+    registers = {**record.registers, **written} if written else record.registers
+    merged = Record(record.memberships, {**record.timelines, **changed}, registers, ahead, record.inexact)
+    folded = _settle(merged, _touched(plan, changed, written), plan, now)
     if overflow:
         return folded._replace(overflow=overflow)
     return Replayed() if folded.record == record else folded
@@ -107,16 +101,16 @@ def advance(record: Record, plan: TeamPlan, now: int) -> Folded:
     return folded._replace(departed=folded.departed + tuple(sorted(stale)))
 
 
-def _touched(plan: TeamPlan, selectors: Collection[int], registers: Collection[str]) -> _Touched:
+def _touched(plan: TeamPlan, selectors: Collection[int], registers: Collection[str]) -> Touched:
     if len(selectors) == 1 and not registers:
         (selector,) = selectors
-        return _Touched(plan.cohorts_reading[selector], plan.readers[selector], (selector,))
+        return plan.touched_by[selector]
     cohorts = {cohort.handle: cohort for selector in selectors for cohort in plan.cohorts_reading[selector]}
     conditions = dict.fromkeys(index for selector in selectors for index in plan.readers[selector])
     if registers:
         cohorts |= {cohort.handle: cohort for name in registers for cohort in plan.cohorts_reading_register[name]}
         conditions |= dict.fromkeys(index for name in registers for index in plan.register_readers[name])
-    return _Touched(tuple(cohorts.values()), tuple(conditions), tuple(selectors), tuple(registers))
+    return Touched(tuple(cohorts.values()), tuple(conditions), tuple(selectors), tuple(registers))
 
 
 def ask_at(record: Record, plan: TeamPlan, now: int) -> Ask:
@@ -151,8 +145,6 @@ def _admit(
     record: Record, entries: dict[int, list[Entry]], arriving: set[Ahead], now: int
 ) -> tuple[dict[int, list[Entry]], tuple[Ahead, ...], tuple[Ahead, ...]]:
     """Hold the entries dated later than their arrival to their bound: admitted entries, ahead, overflow."""
-    if not arriving and not record.ahead:
-        return entries, (), ()
     waiting = {each for each in record.ahead if each[0] > now}
     fresh = sorted(each for each in arriving if each[0] > now and each not in waiting)
     room = AHEAD_MAX - len(waiting)
@@ -167,21 +159,23 @@ def _admit(
     return entries, tuple(sorted(waiting)), tuple(overflow)
 
 
-def _settle(record: Record, touched: _Touched, plan: TeamPlan, now: int) -> Folded:
+def _settle(record: Record, touched: Touched, plan: TeamPlan, now: int) -> Folded:
     """Prune the touched timelines, ask the touched cohorts, find the next due time.
 
     Why pruned before asked: what is told now then follows from what is kept, as everything told later does.
     """
-    inexact = after_cutting(record.inexact, record.timelines, touched.selectors, plan, now)
-    timelines = _prune(record.timelines, touched.selectors, plan, now)
-    ahead = _still_ahead(record.ahead, timelines, now) if record.ahead else ()
-    after = Record(record.memberships, timelines, record.registers, ahead, inexact)
-    joined, departed = _changed(record.memberships, touched.cohorts, _asking(after, plan.conditions, now))
+    memberships, whole, registers, ahead, inexact_before = record
+    timelines = _prune(whole, touched.selectors, plan, now)
+    inexact = after_cutting(inexact_before, whole, touched.selectors, plan, now)
+    if ahead:
+        ahead = _still_ahead(ahead, timelines, now)
+    after = Record(memberships, timelines, registers, ahead, inexact)
+    joined, departed = _changed(memberships, touched.cohorts, _asking(after, plan.conditions, now))
     if joined or departed:
-        after = after._replace(memberships=(record.memberships | frozenset(joined)) - frozenset(departed))
-    is_whole = len(touched.selectors) == len(record.timelines) and len(touched.registers) == len(record.registers)
+        after = after._replace(memberships=(memberships | frozenset(joined)) - frozenset(departed))
+    is_whole = len(touched.selectors) == len(whole) and len(touched.registers) == len(registers)
     due_ms = _due(touched.conditions, plan, after, now)
-    cut = sum(lost_ms != record.inexact.get(selector) for selector, lost_ms in inexact.items()) if inexact else 0
+    cut = sum(lost_ms != inexact_before.get(selector) for selector, lost_ms in inexact.items()) if inexact else 0
     return Folded(EMPTY if after.is_empty else after, tuple(joined), tuple(departed), due_ms, is_whole, (), cut)
 
 

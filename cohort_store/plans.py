@@ -6,9 +6,10 @@ condition that several cohorts share is one condition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from cohort_store.conditions.condition import AnyCondition, Capped, Condition, ConditionDefinition, RegisterCondition
 from cohort_store.definitions import All, AnyOf, InCohort, Node, Not, leaves_of, parse_tree
@@ -80,6 +81,15 @@ class CohortPlan:
     """Whether a condition of it cuts at a cap."""
 
 
+class Touched(NamedTuple):
+    """What to look at: the cohorts to ask, the conditions whose due times count, the selectors to prune."""
+
+    cohorts: Sequence[CohortPlan]
+    conditions: Sequence[int]
+    selectors: Sequence[int]
+    registers: Sequence[str] = ()
+
+
 @dataclass(frozen=True)
 class TeamPlan:
     """What one team's records are folded and evaluated with."""
@@ -115,6 +125,13 @@ class TeamPlan:
             for handle in dict.fromkeys(h for index in cohort.conditions for h in self.conditions[index].selectors):
                 found[handle].append(cohort)
         return {handle: tuple(cohorts) for handle, cohorts in found.items()}
+
+    @cached_property
+    def touched_by(self) -> dict[int, Touched]:
+        """Selector handle → what to look at where that selector's timeline alone has changed."""
+        return {
+            handle: Touched(self.cohorts_reading[handle], self.readers[handle], (handle,)) for handle in self.selectors
+        }
 
     @cached_property
     def taken_over(self) -> tuple[CohortPlan, ...]:

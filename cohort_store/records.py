@@ -61,11 +61,15 @@ _decoder = msgspec.msgpack.Decoder(tuple[list[int], list[list[int]], list[tuple[
 
 def encode_record(record: Record) -> bytes:
     """The packed form."""
-    timelines = [_pack(selector, record.timelines[selector]) for selector in sorted(record.timelines)]
-    registers = [(name, *register) for name, register in sorted(record.registers.items())]
-    ahead = [number for each in record.ahead for number in each]
-    inexact = [number for each in sorted(record.inexact.items()) for number in each] if record.inexact else ()
-    return SCHEMA + _encoder.encode((sorted(record.memberships), timelines, registers, ahead, inexact))
+    memberships, timelines, registers, ahead, inexact = record
+    packed = (
+        sorted(memberships) if memberships else (),
+        [_pack(selector, timelines[selector]) for selector in sorted(timelines)],
+        [(name, *register) for name, register in sorted(registers.items())] if registers else (),
+        [number for each in ahead for number in each] if ahead else (),
+        [number for each in sorted(inexact.items()) for number in each] if inexact else (),
+    )
+    return SCHEMA + _encoder.encode(packed)
 
 
 def decode_record(raw: bytes) -> Record:
@@ -89,10 +93,9 @@ def _pack(selector: int, timeline: Timeline) -> list[int]:
     width = len(timeline[0])
     packed = [selector, width]
     before = 0
-    for entry in timeline:
-        packed.append(entry[0] - before)
-        packed += entry[1:]
-        before = entry[0]
+    for time_ms, *rest in timeline:
+        packed += (time_ms - before, *rest)
+        before = time_ms
     if len(packed) != 2 + width * len(timeline):
         raise Crash(f"timeline of selector {selector} holds entries with a value beside others without one")
     return packed

@@ -35,8 +35,11 @@ def union(left: Timeline, right: Iterable[Entry]) -> Timeline:
     if not fresh:
         return left
     if len(fresh) == 1:
-        index = bisect_left(left, fresh[0])
-        return (*left[:index], fresh[0], *left[index:])
+        (entry,) = fresh
+        if not left or left[-1] < entry:
+            return (*left, entry)
+        index = bisect_left(left, entry)
+        return (*left[:index], entry, *left[index:])
     return tuple(sorted({*left, *fresh}))
 
 

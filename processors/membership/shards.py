@@ -156,22 +156,17 @@ class Draft:
         raw = None if record.is_empty else encode_record(record)
         joined: tuple[int, ...] = ()
         departed: tuple[int, ...] = ()
-        if record.memberships != before.memberships:
+        fresh: Sequence[CohortPlan] = ()
+        ready = self.shard.position.ready
+        if ready < self.plan.taken_over_in:
+            fresh = [cohort for cohort in self.plan.team(subject.team).taken_over if ready < cohort.in_force_from]
+        if record.memberships is not before.memberships and record.memberships != before.memberships:
             joined = tuple(record.memberships - before.memberships)
             departed = tuple(before.memberships - record.memberships)
-        fresh = self._taking_over(subject.team)
-        if joined or departed:
             self._tell(subject, before, record, cause, fresh)
         if fresh:
             self._tell_over(subject, before, record, cause, fresh)
         self.writes.append(RecordWrite(subject, raw, joined, departed, due_ms, folded.is_whole))
-
-    def _taking_over(self, team: int) -> Sequence[CohortPlan]:
-        """The versions that took over and of which this shard's sweep has not told everybody."""
-        ready = self.shard.position.ready
-        if ready >= self.plan.taken_over_in:
-            return ()
-        return [cohort for cohort in self.plan.team(team).taken_over if ready < cohort.in_force_from]
 
     def _tell(
         self, subject: Subject, before: Record, after: Record, cause: Cause, but: Sequence[CohortPlan] = ()
