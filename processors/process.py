@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from cohort_store.errors import Crash
 
-GARBAGE_THRESHOLDS = (100_000, 20, 100)
+GARBAGE_THRESHOLDS = (500_000, 20, 100)
 
 
 def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
