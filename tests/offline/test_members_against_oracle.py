@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.domain.strategies import LAST, START, Cohorts, cohort_sets, histories, iso
+from tests.examples import lots_of
 from tests.offline.commands import cohorts_file, command, jsonl
 from tests.oracle.membership import Event, members_at
 
@@ -63,6 +64,7 @@ def expected(cohorts: Cohorts, log: list[Line], persons: list[str], now: int) ->
     return members
 
 
+@lots_of(len(PERSONS))
 @given(
     cohort_sets(),
     logs(),

@@ -20,6 +20,7 @@ from processors.clickhouse.translation.statements import memberships, reduction,
 from processors.embedded.chdb_memory import Memory
 from tests.domain.roll import SOMEBODY, delta_of, registry_of
 from tests.domain.strategies import HORIZON, START, Cohorts, cohort_sets, histories
+from tests.examples import lots_of
 from tests.oracle.membership import Event, members_at
 
 Histories = Sequence[Sequence[Event]]
@@ -27,6 +28,8 @@ Rolls = list[dict[str, bool]]
 """For each person, in order, whether she is in each cohort."""
 
 SOURCE = events_of("log")
+PEOPLE = 8
+crowds = st.lists(histories(), min_size=PEOPLE, max_size=PEOPLE)
 
 
 class Asked(NamedTuple):
@@ -102,7 +105,8 @@ def by_sql(memory: Memory, what: Asked, count: int, now: int) -> Rolls:
     return rolls
 
 
-@given(cohort_sets(personal=False), st.lists(histories(), min_size=1, max_size=6), st.integers(START - 1, HORIZON))
+@lots_of(PEOPLE)
+@given(cohort_sets(personal=False), crowds, st.integers(START - 1, HORIZON))
 def test_conditions_reduction_and_sql_alone_agree_with_the_oracle(
     memory: Memory, cohorts: Cohorts, people: Histories, now: int
 ) -> None:
@@ -116,9 +120,8 @@ def test_conditions_reduction_and_sql_alone_agree_with_the_oracle(
     assert by_sql(memory, what, len(people), now) == expected
 
 
-@given(
-    cohort_sets(personal=False), st.lists(histories(), min_size=1, max_size=6), histories(), st.integers(START, HORIZON)
-)
+@lots_of(PEOPLE)
+@given(cohort_sets(personal=False), crowds, histories(), st.integers(START, HORIZON))
 def test_a_reduced_history_answers_as_the_whole_one_at_all_later_times_whatever_is_still_to_come(
     memory: Memory, cohorts: Cohorts, people: Histories, late: Sequence[Event], now: int
 ) -> None:

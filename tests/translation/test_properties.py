@@ -23,6 +23,7 @@ from processors.clickhouse.translation.property_values import definitions
 from processors.clickhouse.translation.selectors import matches
 from processors.codecs.event import read_properties
 from processors.embedded.chdb_memory import Memory
+from tests.examples import lots_of
 from tests.translation.awkward import PRESENT, WANTED, values
 
 NOW = 1_768_212_000_000
@@ -81,17 +82,21 @@ def test_sql_passes_what_python_passes(memory: Memory, op: str) -> None:
 FRACTIONS = (0.0, 0.000001, 0.0005, 0.000999, 0.4999995, 0.998999, 0.9999, 0.999999)
 """Of a second, about where milliseconds part."""
 
+VALUES = 10
+several = st.lists(values, min_size=VALUES, max_size=25)
 tests = st.sampled_from([a_test(op, wanted) for op in OPERATORS for wanted in WANTED[op]])
 
 
-@given(st.lists(tests, min_size=1, max_size=6), st.lists(values, min_size=1, max_size=25))
+@lots_of(VALUES)
+@given(st.lists(tests, min_size=1, max_size=6), several)
 def test_sql_passes_what_python_passes_of_any_value(
     memory: Memory, drawn: list[PropertyTest], present: list[Any]
 ) -> None:
     assert_agree(memory, drawn, [msgspec.json.encode({"p": value}).decode() for value in present])
 
 
-@given(st.lists(values, min_size=1, max_size=25))
+@lots_of(VALUES)
+@given(several)
 def test_a_value_has_the_same_text_number_and_date_to_the_last_bit(memory: Memory, present: list[Any]) -> None:
     there = [value for value in present if value is not None]
     load_objects(memory, [msgspec.json.encode({"p": value}).decode() for value in there])
@@ -109,7 +114,8 @@ def test_seconds_are_floored_to_the_same_millisecond_in_every_year(memory: Memor
     assert found == [[instant_of(each)] for each in seconds]
 
 
-@given(st.lists(values, min_size=1, max_size=25))
+@lots_of(VALUES)
+@given(several)
 def test_an_entrys_value_is_the_same_number_or_hash(memory: Memory, present: list[Any]) -> None:
     objects = [{"p": value} for value in present]
     load_objects(memory, [msgspec.json.encode(each).decode() for each in objects])
