@@ -20,6 +20,8 @@ from cohort_store.ports import MembershipStore, OutboxEntry
 
 BATCH_MAX = 500
 RETRY_S = 0.5
+GATHER_S = 0.1
+"""What comes while changes are carried leaves together after this: a transaction costs the same for one as for many."""
 
 _log = logging.getLogger(__name__)
 
@@ -99,8 +101,8 @@ class Relay:
             except Retry as error:
                 _log.warning("relay: changes wait for another try: %s", error)
                 held = True
+            await asyncio.sleep(RETRY_S if held else GATHER_S)
             if held:
-                await asyncio.sleep(RETRY_S)
                 self._wake.set()
 
     async def carry(self) -> bool:
