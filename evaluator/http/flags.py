@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from random import getrandbits
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -61,6 +63,8 @@ class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
 
 
 _decoder = msgspec.json.Decoder(FlagsRequest)
+_PROCESS = str(uuid4())[:24]
+_requests = count(getrandbits(48))
 
 
 async def post_flags(service: Service, request: Request) -> Response:
@@ -111,9 +115,9 @@ def _selected(catalog: TeamCatalog, keys: list[str] | None) -> Sequence[Compiled
 
 
 def _request_id() -> str:
-    # A UUID of version 4, but no secret: it joins an answer with an SDK's report of it, and needs no system call.
-    digits = f"{getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+    # In the form of a UUID of version 4, random once a process and counted from there: it is no secret, but what joins
+    # an answer with an SDK's report of it.
+    return f"{_PROCESS}{next(_requests) & 0xFFFFFFFFFFFF:012x}"
 
 
 def _token_of(body: FlagsRequest) -> tuple[str, str]:
