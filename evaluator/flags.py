@@ -16,7 +16,7 @@ the last one that did not match; none where there is no set.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -117,6 +117,8 @@ class CompiledFlag:
     version: int
     name: str | None
     payloads: Mapping[str, str]
+    known: dict[tuple[bool, int | None, str | None], FlagAnswer] = field(default_factory=dict, compare=False)
+    """What conditions have answered, by on or off, set, and variant or reason code: as many as there are of these."""
 
     def decide(self, who: Who, ask: Ask, explain: Explain) -> FlagAnswer:
         """The flag's answer for one person at one instant."""
@@ -145,11 +147,17 @@ class CompiledFlag:
         return self._off(code, index)
 
     def _on(self, position: int, variant: str | None) -> FlagAnswer:
-        reason = Reason(ReasonCode.CONDITION_MATCH, position, f"Matched condition set {position + 1}")
-        return self._answer(True, variant, reason)
+        known = self.known.get((True, position, variant))
+        if known is None:
+            reason = Reason(ReasonCode.CONDITION_MATCH, position, f"Matched condition set {position + 1}")
+            known = self.known[True, position, variant] = self._answer(True, variant, reason)
+        return known
 
     def _off(self, code: ReasonCode, index: int | None) -> FlagAnswer:
-        return self._answer(False, None, Reason(code, index, _DESCRIPTIONS[code]))
+        known = self.known.get((False, index, code))
+        if known is None:
+            known = self.known[False, index, code] = self._answer(False, None, Reason(code, index, _DESCRIPTIONS[code]))
+        return known
 
     def _unknown(self, position: int, ask: Ask, explain: Explain) -> FlagAnswer:
         each = self.sets[position]

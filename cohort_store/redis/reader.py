@@ -21,6 +21,8 @@ class RedisMembershipReader:
         self._link = link
         self._layout = Layout(prefix)
         self._shards = shards
+        self._standing: dict[int, Call] = {}
+        """The same command each time, packed once a shard."""
 
     async def persons(self, distinct_ids: Sequence[tuple[int, str]]) -> list[str | None]:
         persons, _ = await self.look_up(distinct_ids, ())
@@ -41,7 +43,7 @@ class RedisMembershipReader:
         # Positions behind the sets: where a shard is lost in between, it is the position that is missing, and where
         # it lets go of a version in between, the position says so.
         distinct = dict.fromkeys(shards)
-        calls += [_standing_call(self._layout[shard]) for shard in distinct]
+        calls += map(self._standing_call, distinct)
         replies = await self._link.run(calls)
         held, sets = replies[: len(distinct_ids)], replies[len(distinct_ids) : len(distinct_ids) + len(subjects)]
         standings = dict(zip(distinct, replies[len(held) + len(sets) :], strict=True))
@@ -78,13 +80,16 @@ class RedisMembershipReader:
     def _keys(self, subject: Subject) -> ShardKeys:
         return self._layout[shard_of(subject, self._shards)]
 
+    def _standing_call(self, shard: int) -> Call:
+        call = self._standing.get(shard)
+        if call is None:
+            keys = self._layout[shard]
+            call = self._standing[shard] = Call(keys.prefix, pack(b"HMGET", keys.pos, *_STANDING))
+        return call
+
     def _person_call(self, team: int, distinct_id: str) -> Call:
         keys = self._keys(Subject(team, DISTINCT_ID, distinct_id))
         return Call(keys.prefix, pack(b"GET", keys.person(team, distinct_id)))
-
-
-def _standing_call(keys: ShardKeys) -> Call:
-    return Call(keys.prefix, pack(b"HMGET", keys.pos, *_STANDING))
 
 
 def _membership(handles: Sequence[bytes], standing: Sequence[bytes | None]) -> Membership:
