@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from cohort_store.errors import MusterError
-from processors.cli import apply, doctor, importing, members, offline, roles, send, status, testing, up, watch, why
+from processors.cli import (
+    apply,
+    doctor,
+    importing,
+    members,
+    offline,
+    past,
+    roles,
+    send,
+    status,
+    testing,
+    up,
+    watch,
+    why,
+)
 from processors.cli.invocation import FAILED, USAGE, Invocation, WrongSettings
 
 DISTRIBUTION = "muster-cohorts"
@@ -66,7 +80,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_shared)
-    for module in (up, apply, importing, send, status, members, why, offline, testing, watch, doctor, roles):
+    for module in (up, apply, importing, send, status, members, past, why, offline, testing, watch, doctor, roles):
         module.register(app)
     return app
 

@@ -13,6 +13,7 @@ from cohort_store.durations import UNITS_MS, format_duration, format_instant
 from cohort_store.errors import Retry
 from cohort_store.settings import Settings
 from cohort_store.wording import readable
+from processors.cli.file_options import instant_of
 from processors.cli.invocation import Failed, Json, invocation, run_async
 from processors.cli.invocation import subject_id as checked_id
 
@@ -27,12 +28,13 @@ TEAM_DEFAULT = 1
 _WHO_HELP = """List who is in COHORT (its key or id), in no stated order.
 
 A cohort that holds for people who never did anything is kept by its exceptions; then the exceptions are listed, and
-the answer says so.
+the answer says so. With --at, who was in it then, by the changes of membership that are written down in ClickHouse.
 
 \b
 Examples:
   muster who regulars
   muster who regulars --limit 1000 --json
+  muster who regulars --at 2026-01-12T12:00:00Z
 """
 _PERSON_HELP = """Show one person: which cohorts she is in, as of when, and everything that is stored of her.
 
@@ -59,12 +61,50 @@ def who(
         int, typer.Option(min=0, metavar="N", help="How many at most; 0: only how many there are.")
     ] = LIMIT_DEFAULT,
     cursor: Annotated[str | None, typer.Option(metavar="TEXT", help="Go on where an earlier answer ended.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="INSTANT", help="In the past, ISO 8601; UTC if naive.")] = None,
     team: Team = TEAM_DEFAULT,
     as_json: Json = False,
 ) -> None:
     shared = invocation(context, as_json)
+    if at is not None:
+        then = run_async(_who_then(shared.settings(), (team, cohort), limit, instant_of(at, "--at")))
+        shared.answer(then, lambda console: _show_who_then(console, then))
+        return
     found = run_async(_who(shared.settings(), (team, cohort), limit, cursor))
     shared.answer(found, lambda console: _show_who(console, found))
+
+
+async def _who_then(settings: Settings, wanted: tuple[int, str], limit: int, at_ms: int) -> dict[str, Any]:
+    from processors.cli.past import opened_history
+    from processors.cli.roll import opened_roll
+
+    async with opened_roll(settings) as roll:
+        cohort, version = roll.cohort(*wanted)
+    now_ms = clock_from(settings.clock).now_ms()
+    if at_ms > now_ms:
+        raise Failed(f"{format_instant(at_ms)} is still to come; it is {format_instant(now_ms)}")
+    async with opened_history(settings, wanted[0]) as (past, begins_ms):
+        if at_ms < begins_ms:
+            raise Failed(f"nothing is known of {format_instant(at_ms)}: changes begin at {format_instant(begins_ms)}")
+        found = await past.told(cohort.id, at_ms, complemented=version.complemented, limit=limit)
+    return {
+        "cohort": cohort.key,
+        "id": cohort.id,
+        "complemented": version.complemented,
+        "at": format_instant(at_ms),
+        "known_from": format_instant(begins_ms),
+        "stored": found.total,
+        "ids": found.persons,
+    }
+
+
+def _show_who_then(console: Console, found: dict[str, Any]) -> None:
+    said = "were all but" if found["complemented"] else "were"
+    console.print(f"In {found['cohort']} {said} {found['stored']:,}, as of {found['at']}:", markup=False)
+    for each in found["ids"]:
+        console.print(f"  {each}", markup=False)
+    if len(found["ids"]) < found["stored"]:
+        console.print("  ... more with a higher --limit")
 
 
 async def _who(settings: Settings, wanted: tuple[int, str], limit: int, cursor: str | None) -> dict[str, Any]:

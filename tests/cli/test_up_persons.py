@@ -92,6 +92,38 @@ def test_a_relative_date_flips_by_time_alone(up: Up) -> None:
     ]
 
 
+def test_the_past_of_a_person_and_of_a_cohort_is_told_out_of_clickhouse(up: Up) -> None:
+    tell(up, "eva", **{"$set": {"plan": "pro"}})
+    eventually(lambda: "eva" in (members(up, "pro") or ()))
+    tell(up, "eva", **{"$unset": ["plan"]})
+    eventually(lambda: any(each["left"] for each in stays(up, "eva")))
+    (stay,) = stays(up, "eva")
+    assert (stay["cohort"], stay["entered"]["cause"], stay["left"]["cause"]) == ("pro", "event", "event")
+    for at, there in ((stay["entered"]["at"], True), (stay["left"]["at"], False)):
+        then = up.answer("who", "pro", "--at", at)
+        assert ("eva" in then["ids"], then["stored"]) == (there, len(then["ids"]))
+        (size,) = up.answer("sizes", "pro", "--since", at, "--until", at)["sizes"]
+        assert size == {"at": at, "stored": then["stored"]}
+    assert stays(up, "eva", "--cohort", "vips") == []
+    assert "pro" in up.muster("history", "eva").stdout
+    assert "in it" in up.muster("sizes", "pro", "--every", "10d").stdout
+    assert "nothing was told" in up.muster("history", "nobody").stdout
+    for wrong, said in [
+        (("who", "pro", "--at", "1999-12-31"), "changes begin at"),
+        (("who", "pro", "--at", "2999-12-31"), "is still to come"),
+        (("sizes", "pro", "--every", "1s"), "lengthen --every"),
+        (("sizes", "pro", "--every", "0s"), "leads nowhere"),
+    ]:
+        assert said in up.muster(*wrong).stderr.replace("\n", " ")
+
+
+def stays(up: Up, person: str, *more: str) -> list[dict[str, Any]]:
+    """None, too, while no change at all is written down."""
+    done = up.muster("history", person, *more, "--json")
+    found: list[dict[str, Any]] = json.loads(done.stdout)["stays"] if done.returncode == 0 else []
+    return found
+
+
 def test_a_list_answers_as_soon_as_it_is_whole_and_an_edit_of_it_at_once(up: Up) -> None:
     eventually(lambda: members(up, "vips") == {"ann", "bob", "zoe"})
     told = up.muster("watch", "--from-start", "--cohort", "vips", "--limit", "3", "--json").stdout.splitlines()

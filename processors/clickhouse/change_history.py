@@ -1,0 +1,163 @@
+"""What `membership_changes` says of the past: who was in a cohort, whose stays there were, and how its size went.
+
+As of an instant those changes count that are dated at or before it. Of several about one (cohort, subject) the one with
+the highest sequence counts, and none below a `reset` of its shard that is dated so too: the rule for every reader of
+changes. Of whom nothing is told, she is what holds for people who never did anything. So of a cohort that holds for
+them, those are told who were not in it.
+
+A stay goes through resets: what is told after one says again what was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cohort_store.changes import ENTERED, LEFT
+from cohort_store.subjects import PERSON
+from processors.clickhouse.changes import TABLE
+from processors.clickhouse.client import connect, translated
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import AsyncClient
+
+POINTS_MAX = 1_000
+"""Instants in one question about sizes."""
+
+_EXISTS = f"EXISTS TABLE {TABLE}"
+_AT_MS = "toUnixTimestamp64Milli(changed_at)"
+_BEGINS = f"""
+SELECT min({_AT_MS}), count() FROM {TABLE} WHERE team = {{team:UInt32}} AND status != 'reset'
+"""  # noqa: S608 - parts of ours
+_TOLD = f"""
+WITH
+    asked AS (SELECT arrayJoin({{instants:Array(Int64)}}) AS at),
+    resets AS (
+        SELECT shard, {_AT_MS} AS reset_ms, sequence AS reset_sequence FROM {TABLE} WHERE status = 'reset'
+    ),
+    last_told AS (
+        SELECT at, person, shard, max(sequence) AS told, argMax(status, sequence) AS last_status
+        FROM {TABLE} CROSS JOIN asked
+        WHERE team = {{team:UInt32}} AND cohort = {{cohort:UInt64}} AND kind = {PERSON} AND {_AT_MS} <= at
+        GROUP BY at, person, shard
+    ),
+    standing AS (
+        SELECT at, person, told, last_status
+        FROM last_told LEFT JOIN resets USING (shard)
+        GROUP BY at, person, told, last_status
+        HAVING told > maxIf(reset_sequence, reset_ms <= at)
+    )
+"""  # noqa: S608 - parts of ours
+_MEMBERS = f"""
+{_TOLD}
+SELECT person, count() OVER () FROM standing WHERE last_status = {{wanted:String}}
+ORDER BY person LIMIT {{limit:UInt32}}
+"""  # noqa: S608 - parts of ours
+_SIZES = f"""
+{_TOLD}
+SELECT at, countIf(last_status = {{wanted:String}}) FROM standing GROUP BY at
+"""  # noqa: S608 - parts of ours
+_PERSON = f"""
+SELECT cohort, cohort_key, status, cause, version, {_AT_MS}
+FROM {TABLE} FINAL
+WHERE team = {{team:UInt32}} AND person = {{person:String}} AND kind = {PERSON} AND status != 'reset'
+ORDER BY cohort, sequence
+"""  # noqa: S608 - parts of ours
+
+
+class Turn(NamedTuple):
+    """One side of a stay."""
+
+    at_ms: int
+    cause: str
+    version: int
+    """Of the cohort."""
+
+
+class Stay(NamedTuple):
+    """A person's stay in a cohort, by its id. No `entered`: since before anything was told; no `left`: still there."""
+
+    cohort: int
+    key: str
+    entered: Turn | None
+    left: Turn | None
+
+
+class Past(NamedTuple):
+    """Who stood on one side of a cohort at an instant: the first of `total`, in the order of their ids."""
+
+    total: int
+    persons: Sequence[str]
+
+
+class ChangeHistory:
+    """A team's changes, for one command's questions. Every method raises Retry where ClickHouse cannot be asked."""
+
+    def __init__(self, client: AsyncClient, team: int) -> None:
+        self._client = client
+        self._team = team
+
+    async def begins_ms(self) -> int | None:
+        """When the first change is dated; None where none is written down."""
+        with translated():
+            if not await self._client.command(_EXISTS):
+                return None
+        ((first_ms, count),) = await self._rows(_BEGINS)
+        return int(first_ms) if count else None
+
+    async def stays(self, person: str) -> list[Stay]:
+        """Everything told of a person, cohort by cohort, each in the order of time."""
+        return list(_stays(await self._rows(_PERSON, person=person)))
+
+    async def told(self, cohort: int, at_ms: int, *, complemented: bool, limit: int) -> Past:
+        """Of whom it was told by then that they are in the cohort; where it is complemented, that they are not."""
+        rows = await self._rows(_MEMBERS, cohort=cohort, instants=[at_ms], wanted=_wanted(complemented), limit=limit)
+        return Past(int(rows[0][1]) if rows else 0, [str(person) for person, _ in rows])
+
+    async def sizes(self, cohort: int, instants: Sequence[int], *, complemented: bool) -> list[int]:
+        """As `told`, how many at each of at most POINTS_MAX instants."""
+        rows = await self._rows(_SIZES, cohort=cohort, instants=list(instants), wanted=_wanted(complemented))
+        counts = {int(at): int(count) for at, count in rows}
+        return [counts.get(at, 0) for at in instants]
+
+    async def _rows(self, sql: str, **asked: Any) -> Sequence[Sequence[Any]]:
+        with translated():
+            rows: Sequence[Sequence[Any]] = (await self._client.query(sql, {"team": self._team, **asked})).result_rows
+        return rows
+
+
+@asynccontextmanager
+async def change_history(url: str, team: int) -> AsyncIterator[ChangeHistory]:
+    """A team's changes at that ClickHouse, until the end of the block. Raises Retry where it cannot be reached."""
+    client = await connect(url)
+    try:
+        yield ChangeHistory(client, team)
+    finally:
+        await client.close()
+
+
+def _wanted(complemented: bool) -> str:
+    return LEFT if complemented else ENTERED
+
+
+def _stays(rows: Iterable[Sequence[Any]]) -> Iterable[Stay]:
+    """From changes in the order of cohort and sequence. One that says again what was said begins and ends nothing."""
+    present: Stay | None = None
+    last: tuple[Any, Any] | None = None
+    for cohort, key, status, cause, version, at_ms in rows:
+        if (cohort, status) == last:
+            continue
+        turn = Turn(int(at_ms), str(cause), int(version))
+        if present is not None and present.cohort != cohort:
+            yield present
+            present = None
+        if status == ENTERED:
+            present = Stay(int(cohort), str(key), turn, None)
+        else:
+            before = present or Stay(int(cohort), str(key), None, None)
+            yield before._replace(left=turn)
+            present = None
+        last = (cohort, status)
+    if present is not None:
+        yield present
