@@ -21,7 +21,7 @@ from processors.codecs.posthog_person import PersonState
 from processors.codecs.telling import may_tell_of_person
 from processors.kafka.dead_letters import DeadLetter
 from processors.router.packing import Packer
-from processors.router.persons import DistinctId, Pair, Persons
+from processors.router.persons import DistinctId, Persons
 from processors.router.ports import Message, arrival_ms_of
 from processors.router.progress import Source
 from processors.router.routes import NO_ENTRIES, RouterPlan, entries_of, told_of_person
@@ -180,14 +180,8 @@ class Batch:
         if distinct_id is None or person is None:
             return
         if self.reading.persons.is_news((team, distinct_id), person, time_ms, self.reading.now):
-            self.packer.add(delta_of_pair(Pair((team, distinct_id), person, time_ms)))
-
-
-def delta_of_pair(pair: Pair) -> Delta:
-    """What tells the distinct id's own shard of its person."""
-    team, distinct_id = pair.distinct_id
-    write = RegisterWrite(PERSON_REGISTER, pair.time_ms, pair.person)
-    return Delta(Subject(team, DISTINCT_ID, distinct_id), (), (write,))
+            write = RegisterWrite(PERSON_REGISTER, time_ms, person)
+            self.packer.add(Delta(Subject(team, DISTINCT_ID, distinct_id), (), (write,)))
 
 
 def _refused(problems: Sequence[str], negative: str | None) -> list[_Refused]:

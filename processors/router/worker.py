@@ -21,7 +21,7 @@ from processors import metrics
 from processors.codecs.codec import EventCodec, PersonCodec
 from processors.kafka.dead_letters import DeadLetters
 from processors.kafka.registry import Plans
-from processors.router.batch import Batch, Reading, delta_of_pair
+from processors.router.batch import Batch, Reading
 from processors.router.packing import Packed, Packer, mark_messages
 from processors.router.persons import Persons
 from processors.router.ports import DeltaSink, EventSource, Message, PersonLookup, Polled
@@ -76,12 +76,11 @@ class Router:
         self._mark_at = self._commit_at = 0.0
 
     async def run(self) -> None:
-        """Route until cancelled; what was delivered by then is committed, and pairs that are owed are sent."""
+        """Route until cancelled; what was delivered by then is committed."""
         try:
             while True:
                 await self.step()
         finally:
-            await self.settle()
             await self.commit()
 
     async def step(self) -> None:
@@ -96,7 +95,6 @@ class Router:
         elapsed_s = perf_counter()
         if elapsed_s >= self._mark_at:
             self._mark_at = elapsed_s + self._config.mark_interval_ms / 1_000
-            await self._deliver(self._owed(self._parts.clock.now_ms()))
             await self.mark()
         if elapsed_s >= self._commit_at:
             self._commit_at = elapsed_s + COMMIT_INTERVAL_S
@@ -116,25 +114,6 @@ class Router:
                 self._delivered = {}
             except Retry as error:
                 _log.info("router: offsets were not committed, and are the next time: %s", error)
-
-    async def settle(self) -> None:
-        """Send all pairs that are owed; where that fails, nobody owes them any more (persons.py)."""
-        messages = self._owed(None)
-        if messages:
-            try:
-                await self._parts.sink.send(messages)
-            except Retry as error:
-                _log.warning("router: some pairs of distinct id and person were not sent: %s", error)
-
-    def _owed(self, now: int | None) -> list[Packed]:
-        """The pairs that are owed, packed: those that are due now, or all of them."""
-        pairs = self._persons.pay(now)
-        if not pairs:
-            return []
-        packer = Packer(self._config.shards, self._config.partitions)
-        for pair in pairs:
-            packer.add(delta_of_pair(pair))
-        return packer.messages(self._plan().version)
 
     async def _take_over(self, generation: int) -> None:
         """Partitions may have moved here: see all that their last owner may have seen defined, and only then go on."""

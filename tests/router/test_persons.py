@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort_store.records import Register, register_wins
-from processors.router.persons import MEMORY_MS, RESEND_MS, Pair, Persons
+from processors.router.persons import MEMORY_MS, RESEND_MS, Persons
 
 D = (1, "d")
 FIVE_MINUTES_MS = 5 * 60_000
@@ -13,43 +13,31 @@ SEEN = st.tuples(st.integers(0, 1), st.sampled_from(["ann", "bob"]), st.integers
 """(which router reads it, person, event time): near enough in time to be within the bound or just beyond it."""
 
 
-PACES = st.sampled_from([0, 1, 60_000, 4 * FIVE_MINUTES_MS])
-"""How far the clock moves from event to event: not at all, as in a fast replay, or far more than the bound."""
-
-
-def told(events: list[tuple[int, str, int]], pace_ms: int = 0, *, killed: bool = False) -> Register:
-    """What the store names after two routers have read these events in this order, and were stopped, or killed."""
-    routers, pairs = (Persons(), Persons()), []
-    for number, (router, person, time_ms) in enumerate(events):
-        now = number * pace_ms
-        pairs += routers[router].pay(now)
-        if routers[router].is_news(D, person, time_ms, now):
-            pairs.append(Pair(D, person, time_ms))
-    for stopped in () if killed else routers:
-        pairs += stopped.pay(None)
-    register = (-1, "nobody")
-    for _, person, time_ms in pairs:
-        if register_wins((time_ms, person), register):
+def told(events: list[tuple[int, str, int]]) -> Register:
+    """What the store names after two routers have read these events in this order."""
+    routers, register = (Persons(), Persons()), (-1, "nobody")
+    for router, person, time_ms in events:
+        if routers[router].is_news(D, person, time_ms, 0) and register_wins((time_ms, person), register):
             register = (time_ms, person)
     return register
 
 
-@given(st.lists(SEEN, min_size=1, max_size=12), PACES)
+@given(st.lists(SEEN, min_size=1, max_size=12))
 def test_of_two_routers_the_store_names_the_person_of_an_event_at_most_five_minutes_older_than_the_newest(
-    events: list[tuple[int, str, int]], pace_ms: int
+    events: list[tuple[int, str, int]],
 ) -> None:
-    version, person = told(events, pace_ms)
+    version, person = told(events)
     assert (person, version) in {(each[1], each[2]) for each in events}
     assert version >= max(time_ms for _, _, time_ms in events) - FIVE_MINUTES_MS
 
 
-@given(st.lists(SEEN, min_size=1, max_size=12, unique_by=lambda each: each[2] // FIVE_MINUTES_MS), PACES)
+@given(st.lists(SEEN, min_size=1, max_size=12, unique_by=lambda each: each[2] // FIVE_MINUTES_MS))
 def test_of_two_routers_the_store_names_the_newest_person_where_events_are_over_five_minutes_apart(
-    events: list[tuple[int, str, int]], pace_ms: int
+    events: list[tuple[int, str, int]],
 ) -> None:
     apart = [(router, person, time_ms // FIVE_MINUTES_MS * (FIVE_MINUTES_MS + 1)) for router, person, time_ms in events]
     newest = max(apart, key=lambda each: each[2])
-    assert told(apart, pace_ms) == (newest[2], newest[1])
+    assert told(apart) == (newest[2], newest[1])
 
 
 def test_a_person_whose_pair_lost_to_another_routers_is_named_again_at_the_first_event_beyond_the_bound() -> None:
@@ -58,42 +46,9 @@ def test_a_person_whose_pair_lost_to_another_routers_is_named_again_at_the_first
     assert told([ann_first, bob, ann_again, (0, "ann", FIVE_MINUTES_MS + 1)]) == (FIVE_MINUTES_MS + 1, "ann")
 
 
-def test_a_router_that_is_killed_in_a_fast_replay_leaves_a_person_to_be_set_right_by_the_next_event() -> None:
-    events = [(0, "ann", 0), (1, "bob", 10), (0, "ann", FIVE_MINUTES_MS + 1)]
-    assert told(events, killed=True) == (10, "bob")
-    assert told(events, pace_ms=FIVE_MINUTES_MS, killed=True) == (FIVE_MINUTES_MS + 1, "ann")
-
-
 def test_a_distinct_id_in_steady_use_costs_a_pair_every_five_minutes_and_not_one_an_event() -> None:
     persons, hour_s = Persons(), 3_600
-    assert sum(persons.is_news(D, "ann", second * 1_000, second * 1_000) for second in range(hour_s)) == 12
-    assert not persons.pay(None)
-
-
-def test_a_replay_costs_a_pair_for_five_minutes_by_the_clock_and_one_that_is_owed() -> None:
-    persons, days = Persons(), [day * 86_400_000 for day in range(100)]
-    assert [persons.is_news(D, "ann", time_ms, 7) for time_ms in days] == [True] + 99 * [False]
-    assert not persons.pay(7 + RESEND_MS - 1)
-    assert persons.pay(7 + RESEND_MS) == [Pair(D, "ann", days[-1])]
-    assert not persons.pay(None)
-
-
-def test_what_is_owed_is_dropped_for_another_persons_later_pair() -> None:
-    persons = Persons()
-    assert [persons.is_news(D, person, time_ms, 0) for person, time_ms in (("ann", 0), ("ann", RESEND_MS + 1))] == [
-        True,
-        False,
-    ]
-    assert persons.is_news(D, "bob", RESEND_MS + 2, 0) is True
-    assert not persons.pay(None)
-
-
-def test_no_more_pairs_are_owed_than_are_remembered() -> None:
-    persons = Persons(pairs_max=2)
-    for text in ("a", "b", "c"):
-        persons.is_news((1, text), "ann", 0, 0)
-        persons.is_news((1, text), "ann", RESEND_MS + 1, 0)
-    assert persons.pay(0) == [Pair((1, "a"), "ann", RESEND_MS + 1)]
+    assert sum(persons.is_news(D, "ann", second * 1_000, 0) for second in range(hour_s)) == 12
 
 
 def test_a_look_up_that_names_another_person_makes_the_next_pair_news_unless_it_is_older_than_those_seen() -> None:
@@ -113,8 +68,11 @@ def test_a_pair_is_told_once_while_it_stays_the_same() -> None:
 def test_a_pair_is_told_again_when_it_is_over_five_minutes_newer() -> None:
     persons = Persons()
     persons.is_news(D, "ann", 0, 0)
-    later = (RESEND_MS - 1, RESEND_MS, RESEND_MS + 1)
-    assert [persons.is_news(D, "ann", time_ms, RESEND_MS) for time_ms in later] == [False, False, True]
+    assert [persons.is_news(D, "ann", time_ms, 0) for time_ms in (RESEND_MS - 1, RESEND_MS, RESEND_MS + 1)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_another_person_is_told_unless_the_pair_is_older_than_the_one_told() -> None:
