@@ -5,4 +5,4 @@ from hypothesis import settings
 
 def lots_of(size: int) -> settings:
     """As many examples as the profile asks for, each of which brings `size` of what is tested."""
-    return settings(max_examples=-(-settings.default.max_examples // size))
+    return settings(max_examples=-(-settings().max_examples // size))

@@ -212,7 +212,6 @@ class Owner:
         for shard_number, told in above.items():
             pairs = [(subject, cohort) for (subject, _), cohort in told.items()]
             await self._tell(partition, partition.shards[shard_number], pairs, committed[shard_number])
-        self._evict()
 
     async def _tell(
         self, partition: Partition, shard: Shard, pairs: Sequence[tuple[Subject, CohortPlan]], committed: int
@@ -227,6 +226,7 @@ class Owner:
                 step.commit = step.commit._replace(position=position._replace(sequence=committed))
             if not await self._commit([step]):
                 return
+            self._evict()
             shard.position = shard.position._replace(sequence=position.sequence)
 
     async def _round(self, works: Sequence[Work]) -> list[Work]:

@@ -16,6 +16,7 @@ A person is taken from memory for MEMORY_MS only: another router may have learne
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 PAIRS_MAX = 200_000
@@ -50,8 +51,9 @@ class Persons:
 
     def __init__(self, pairs_max: int = PAIRS_MAX) -> None:
         self._pairs_max = pairs_max
-        self._sent: dict[DistinctId, _Sent] = {}
-        self._found: dict[DistinctId, _Found] = {}
+        # Ordered ones, since the first of a dictionary that others were deleted before is found in no constant time.
+        self._sent: OrderedDict[DistinctId, _Sent] = OrderedDict()
+        self._found: OrderedDict[DistinctId, _Found] = OrderedDict()
 
     def is_news(self, distinct_id: DistinctId, person: str, time_ms: int, now: int) -> bool:
         """Whether the pair must be sent; if so, it counts as sent from here on.
@@ -67,7 +69,7 @@ class Persons:
             if (time_ms, person) < (sent.seen_ms, sent.person):
                 return False
         elif len(self._sent) >= self._pairs_max:
-            del self._sent[next(iter(self._sent))]
+            self._sent.popitem(last=False)
         self._sent[distinct_id] = _Sent(person, time_ms, time_ms, now + MEMORY_MS)
         return True
 
@@ -88,5 +90,5 @@ class Persons:
             self._sent[distinct_id] = sent._replace(version=_NEVER)
         self._found.pop(distinct_id, None)
         if len(self._found) >= self._pairs_max:
-            del self._found[next(iter(self._found))]
+            self._found.popitem(last=False)
         self._found[distinct_id] = _Found(person, now + MEMORY_MS)

@@ -80,6 +80,7 @@ def test_nothing_is_lost_or_doubled_wherever_the_commit_path_is_interrupted(
 ) -> None:
     monkeypatch.setattr(owner, "SWEEP_PAGE", 2)
     monkeypatch.setattr(owner, "TELL_MAX", 2)
+    monkeypatch.setattr(owner, "LANE_SHARDS_MIN", 1)
     for number, point in enumerate(_points(), start=1):
         try:
             virtual_time.run(_life(CommitPath(fail_at=number, how=how)))

@@ -18,6 +18,7 @@ def test_membership_and_the_change_stream_equal_the_oracle_after_any_trouble(
 ) -> None:
     monkeypatch.setattr(owner, "SWEEP_PAGE", 2)
     monkeypatch.setattr(owner, "TELL_MAX", 2)
+    monkeypatch.setattr(owner, "LANE_SHARDS_MIN", 1)
     play_seed = seed * 1_000 + number
     print(f"seed of this run: {play_seed}")  # noqa: T201
     virtual_time.run(Play(play_seed).run())
