@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cohort_store.errors import MusterError
+from cohort_store.errors import MusterError, Retry
 from processors.cli import (
     apply,
     doctor,
@@ -24,10 +25,11 @@ from processors.cli import (
     watch,
     why,
 )
-from processors.cli.invocation import FAILED, USAGE, Invocation, WrongSettings
+from processors.cli.invocation import CONFIG, FAILED, USAGE, Invocation, WrongSettings
 
 DISTRIBUTION = "muster-cohorts"
 INTERRUPTED = 130
+_ADDRESSES = ("MUSTER_KAFKA", "MUSTER_REDIS", "MUSTER_CLICKHOUSE")
 
 _HELP = """Who is, right now, in which behavioral cohort: from Kafka events to feature flags.
 
@@ -39,7 +41,7 @@ Try it on one machine, with nothing else installed:
   muster who regulars
 
 Settings are environment variables MUSTER_* above a file: the one that MUSTER_CONFIG names, else
-./muster.toml, else that of the `muster up` that runs on ./muster-data (or on the folder given by --data).
+./muster.toml, else that of the `muster up` that runs on ./muster-data (or on that of `muster --data DIR who ...`).
 """
 
 _EPILOG = "Exit status: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usage or wrong settings."
@@ -95,6 +97,8 @@ def run(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except WrongSettings as error:
         return _say(error, USAGE)
+    except Retry as error:
+        return _say(f"{error}{_where_it_was_looked()}", FAILED)
     except MusterError as error:
         return _say(error, FAILED)
     except BrokenPipeError:
@@ -102,6 +106,16 @@ def run(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _say(error: Exception, status: int) -> int:
+def _where_it_was_looked() -> str:
+    """A way out for whoever stands in another folder than that of her `muster up`."""
+    if CONFIG in os.environ or Path("muster.toml").exists() or any(name.startswith(_ADDRESSES) for name in os.environ):
+        return ""
+    return (
+        "\nThere are no settings here, and no `muster up` runs on ./muster-data: go to its folder, or say "
+        "muster --data DIR before the command"
+    )
+
+
+def _say(error: Exception | str, status: int) -> int:
     typer.echo(f"muster: {error}", err=True)
     return status

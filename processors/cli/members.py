@@ -34,7 +34,7 @@ the answer says so. With --at, who was in it then, by the changes of membership 
 Examples:
   muster who regulars
   muster who regulars --limit 1000 --json
-  muster who regulars --at 2026-01-12T12:00:00Z
+  muster who regulars --at "$(date -Is -d yesterday)"
 """
 _PERSON_HELP = """Show one person: which cohorts she is in, as of when, and everything that is stored of her.
 

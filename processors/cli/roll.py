@@ -26,8 +26,8 @@ class Roll:
         of_team = self.registry.team(team)
         found = of_team.cohort(key) or next((each for each in of_team.cohorts if str(each.id) == key), None)
         if found is None:
-            known = ", ".join(cohort.key for cohort in of_team.cohorts) or "none is"
-            raise Failed(f"cohort {key!r} is not defined in team {team}; {known}")
+            known = ", ".join(cohort.key for cohort in of_team.cohorts) or "none"
+            raise Failed(f"cohort {key!r} is not defined in team {team}; cohorts there: {known}")
         if found.active is None:
             raise Failed(f"cohort {found.key} is still being built; see muster status")
         return found, found.active

@@ -187,9 +187,8 @@ def _plain(topic: str, sent: Sent, shift_ms: int) -> dict[str, object]:
 def _sentence(topic: str, sent: Sent, shift_ms: int) -> str:
     if sent.first_ms is None or sent.last_ms is None:
         return f"No event sent; {sent.refused} lines refused."
-    said = [
-        f"{sent.events:,} events sent to {topic}, of {format_instant(sent.first_ms)} to {format_instant(sent.last_ms)}"
-    ]
+    events = "1 event" if sent.events == 1 else f"{sent.events:,} events"
+    said = [f"{events} sent to {topic}, of {format_instant(sent.first_ms)} to {format_instant(sent.last_ms)}"]
     if shift_ms:
         minute = UNITS_MS["m"]
         moved = format_duration(abs(shift_ms) // minute * minute)

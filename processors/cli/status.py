@@ -112,7 +112,11 @@ def _state(cohort: CohortStatus) -> str:
         return cohort.state
     if cohort.warming_until_ms is None:
         return f"warming, since {_day(cohort.complete_from_ms)}"
-    return f"warming until {_day(cohort.warming_until_ms)}"
+    return f"warming until {_minute(cohort.warming_until_ms)}"
+
+
+def _minute(instant_ms: int) -> str:
+    return format_instant(instant_ms)[:16].replace("T", " ")
 
 
 def _day(instant_ms: int) -> str:

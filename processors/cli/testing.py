@@ -92,7 +92,8 @@ def _show(console: Console, results: Sequence[CaseResult]) -> None:
             for line in failure_lines(result):
                 console.print(f"        {line}", markup=False)
     failed = sum(not result.passed for result in results)
-    console.print(f"{len(results)} cases: {len(results) - failed} passed, {failed} failed.")
+    cases = "1 case" if len(results) == 1 else f"{len(results)} cases"
+    console.print(f"{cases}: {len(results) - failed} passed, {failed} failed.")
 
 
 def failure_lines(result: CaseResult) -> list[str]:

@@ -23,7 +23,8 @@ READY_DEADLINE_S = 60.0
 _HELP = """Run all of Muster on this machine: broker, view, history and every role, in one process tree.
 
 Everything is kept in one data folder, but for the log: the embedded broker holds it in memory. Ctrl-C ends all
-of it. Commands in other terminals find it by themselves when they run in the same folder, or by --data.
+of it. Commands in other terminals find it by themselves when they run in the same folder, or by
+`muster --data DIR` before their name.
 
 \b
 Examples:

@@ -31,7 +31,7 @@ which must have it; an instant to come is answered as if nothing more were done.
 \b
 Examples:
   muster why user_0580 regulars
-  muster why user_0580 regulars --at 2026-01-12T12:00:00Z --json
+  muster why user_0580 regulars --at "$(date -Is -d yesterday)" --json
 """
 
 

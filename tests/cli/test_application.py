@@ -9,10 +9,11 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
+from cohort_store.errors import Retry
 from cohort_store.settings import Settings
 from processors.cli import reference
 from processors.cli.application import build, run
-from processors.cli.invocation import Invocation, output
+from processors.cli.invocation import FAILED, Invocation, output
 from processors.cli.web import url_of
 from processors.embedded.folder import FolderLock
 from processors.roles import WIRINGS
@@ -196,3 +197,19 @@ def test_an_id_that_looks_like_an_emoji_is_printed_as_it_is(capsys: pytest.Captu
         console.print(table)
     said = capsys.readouterr()
     assert all(":smile:" in text and ":heart:" in text for text in (said.out, said.err))
+
+
+def test_whoever_stands_in_another_folder_than_her_muster_up_is_told_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing_answers(*_: object) -> None:
+        raise Retry("the view cannot be used")
+
+    monkeypatch.setattr("processors.cli.members._who", nothing_answers)
+    for chosen in (False, True):
+        if chosen:
+            monkeypatch.setenv("MUSTER_REDIS", NOWHERE["MUSTER_REDIS"])
+        assert run(["who", "regulars"]) == FAILED
+        said = capsys.readouterr().err
+        assert "the view cannot be used" in said
+        assert ("muster --data DIR" in said) is not chosen

@@ -90,7 +90,7 @@ def _kinds(plain: object) -> set[str]:
 def test_an_instant_may_be_relative_or_absolute(folder: Path, at: str, is_in: bool) -> None:
     ran = tested(folder, HEAD + CASE.format(at=at, buyers="[ann]" if is_in else "[]"))
     assert ran.status == 0, ran.out
-    assert "1 cases: 1 passed, 0 failed." in ran.out
+    assert "1 case: 1 passed, 0 failed." in ran.out
 
 
 def test_a_failed_case_names_who_is_wrong_with_the_reason(folder: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_failed_case_names_who_is_wrong_with_the_reason(folder: Path) -> None:
     assert "no performed event: purchase, within: 7d" in lines
     assert "none decides of purchase; the latest other one 2026-01-04T12:00:00.000Z" in lines
     assert "eve is nobody in this case; name her under `persons`, or correct the id" in lines
-    assert "1 cases: 0 passed, 1 failed." in lines
+    assert "1 case: 0 passed, 1 failed." in lines
 
 
 def test_somebody_who_should_not_be_a_member_is_told_until_when_she_is(folder: Path) -> None:
