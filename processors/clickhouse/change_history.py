@@ -10,8 +10,9 @@ A stay goes through resets: what is told after one says again what was.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cohort_store.changes import ENTERED, LEFT
@@ -30,33 +31,53 @@ _AT_MS = "toUnixTimestamp64Milli(changed_at)"
 _BEGINS = f"""
 SELECT min({_AT_MS}), count() FROM {TABLE} WHERE team = {{team:UInt32}} AND status != 'reset'
 """  # noqa: S608 - parts of ours
-_TOLD = f"""
-WITH
-    asked AS (SELECT arrayJoin({{instants:Array(Int64)}}) AS at),
-    resets AS (
-        SELECT shard, {_AT_MS} AS reset_ms, sequence AS reset_sequence FROM {TABLE} WHERE status = 'reset'
-    ),
-    last_told AS (
-        SELECT at, person, shard, max(sequence) AS told, argMax(status, sequence) AS last_status
-        FROM {TABLE} CROSS JOIN asked
-        WHERE team = {{team:UInt32}} AND cohort = {{cohort:UInt64}} AND kind = {PERSON} AND {_AT_MS} <= at
-        GROUP BY at, person, shard
-    ),
-    standing AS (
-        SELECT at, person, told, last_status
-        FROM last_told LEFT JOIN resets USING (shard)
-        GROUP BY at, person, told, last_status
-        HAVING told > maxIf(reset_sequence, reset_ms <= at)
-    )
-"""  # noqa: S608 - parts of ours
+_OF_COHORT = f"team = {{team:UInt32}} AND cohort = {{cohort:UInt64}} AND kind = {PERSON}"
 _MEMBERS = f"""
-{_TOLD}
-SELECT person, count() OVER () FROM standing WHERE last_status = {{wanted:String}}
+WITH
+    last_told AS (
+        SELECT person, shard, max(sequence) AS told, argMax(status, sequence) AS last_status
+        FROM {TABLE}
+        WHERE {_OF_COHORT} AND {_AT_MS} <= {{at:Int64}}
+        GROUP BY person, shard
+    ),
+    resets AS (
+        SELECT shard, max(sequence) AS reset_sequence
+        FROM {TABLE}
+        WHERE status = 'reset' AND {_AT_MS} <= {{at:Int64}}
+        GROUP BY shard
+    )
+SELECT person, count() OVER ()
+FROM last_told LEFT JOIN resets USING (shard)
+WHERE last_status = {{wanted:String}} AND told > reset_sequence
 ORDER BY person LIMIT {{limit:UInt32}}
 """  # noqa: S608 - parts of ours
-_SIZES = f"""
-{_TOLD}
-SELECT at, countIf(last_status = {{wanted:String}}) FROM standing GROUP BY at
+# Each person's standings, 1 or 0, in the order of sequences, a reset being a 0; then how much each one changes a size.
+_STEPS = f"""
+WITH
+    told AS (
+        SELECT person, shard, groupUniqArray((sequence, {_AT_MS}, toInt8(status = {{wanted:String}}))) AS standings
+        FROM {TABLE}
+        WHERE {_OF_COHORT}
+        GROUP BY person, shard
+    ),
+    resets AS (
+        SELECT shard, groupUniqArray((sequence, {_AT_MS}, toInt8(0))) AS drops
+        FROM {TABLE}
+        WHERE status = 'reset'
+        GROUP BY shard
+    ),
+    ordered AS (
+        SELECT arraySort(arrayConcat(standings, drops)) AS each_one, arrayMap(one -> one.3, each_one) AS held
+        FROM told LEFT JOIN resets USING (shard)
+    )
+SELECT
+    greatest(0, intDiv(at_ms - {{since:Int64}} + {{every:Int64}} - 1, {{every:Int64}})) AS point,
+    sum(step) AS steps
+FROM ordered
+ARRAY JOIN arrayMap(one -> one.2, each_one) AS at_ms, arrayPopFront(arrayDifference(arrayPushFront(held, 0))) AS step
+WHERE point < {{points:UInt32}}
+GROUP BY point
+ORDER BY point
 """  # noqa: S608 - parts of ours
 _PERSON = f"""
 SELECT cohort, cohort_key, status, cause, version, {_AT_MS}
@@ -112,14 +133,16 @@ class ChangeHistory:
 
     async def told(self, cohort: int, at_ms: int, *, complemented: bool, limit: int) -> Past:
         """Of whom it was told by then that they are in the cohort; where it is complemented, that they are not."""
-        rows = await self._rows(_MEMBERS, cohort=cohort, instants=[at_ms], wanted=_wanted(complemented), limit=limit)
+        rows = await self._rows(_MEMBERS, cohort=cohort, at=at_ms, wanted=_wanted(complemented), limit=limit)
         return Past(int(rows[0][1]) if rows else 0, [str(person) for person, _ in rows])
 
-    async def sizes(self, cohort: int, instants: Sequence[int], *, complemented: bool) -> list[int]:
-        """As `told`, how many at each of at most POINTS_MAX instants."""
-        rows = await self._rows(_SIZES, cohort=cohort, instants=list(instants), wanted=_wanted(complemented))
-        counts = {int(at): int(count) for at, count in rows}
-        return [counts.get(at, 0) for at in instants]
+    async def sizes(self, cohort: int, instants: range, *, complemented: bool) -> list[int]:
+        """As `told`, how many at each of the instants, which are at most POINTS_MAX and go upward."""
+        steps = dict.fromkeys(range(len(instants)), 0)
+        asked = {"since": instants.start, "every": instants.step, "points": len(instants)}
+        for point, step in await self._rows(_STEPS, cohort=cohort, wanted=_wanted(complemented), **asked):
+            steps[int(point)] = int(step)
+        return list(accumulate(steps.values()))
 
     async def _rows(self, sql: str, **asked: Any) -> Sequence[Sequence[Any]]:
         with translated():
@@ -141,7 +164,7 @@ def _wanted(complemented: bool) -> str:
     return LEFT if complemented else ENTERED
 
 
-def _stays(rows: Iterable[Sequence[Any]]) -> Iterable[Stay]:
+def _stays(rows: Iterable[Sequence[Any]]) -> Iterator[Stay]:
     """From changes in the order of cohort and sequence. One that says again what was said begins and ends nothing."""
     present: Stay | None = None
     last: tuple[Any, Any] | None = None

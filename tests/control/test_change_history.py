@@ -71,7 +71,7 @@ async def test_the_past_is_what_a_reader_who_followed_the_changes_held_then(url:
     table = ChangesTable(url)
     await table.insert(random.Random(seed).sample(changes, len(changes)))
     await table.close()
-    instants = [at_ms(minute) for minute in range(-1, MINUTES + 2)]
+    instants = range(at_ms(-1), at_ms(MINUTES + 1) + 1, 60_000)
     async with change_history(url, 1) as history:
         for cohort in COHORTS:
             for complemented, wanted in ((False, ENTERED), (True, LEFT)):
@@ -79,7 +79,9 @@ async def test_the_past_is_what_a_reader_who_followed_the_changes_held_then(url:
                     sorted(p for (c, p), status in followed(changes, each).items() if c == cohort and status == wanted)
                     for each in instants
                 ]
-                assert await history.sizes(cohort, instants, complemented=complemented) == list(map(len, expected))
+                for part in (slice(None), slice(10, 30, 3)):
+                    sizes = await history.sizes(cohort, instants[part], complemented=complemented)
+                    assert sizes == list(map(len, expected[part]))
                 for each, persons in zip(instants[::7], expected[::7], strict=True):
                     found = await history.told(cohort, each, complemented=complemented, limit=2)
                     assert found == Past(len(persons), persons[:2])
