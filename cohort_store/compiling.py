@@ -16,6 +16,7 @@ import msgspec
 from cohort_store.conditions.condition import AnyCondition, Condition, RegisterCondition, Sharing
 from cohort_store.definitions import CohortDefinition, Node, parse_tree, to_plain
 from cohort_store.errors import BadDefinition, Crash
+from cohort_store.inheriting import Kept
 from cohort_store.plans import conditions_of, holds_for_empty
 from cohort_store.references import references_of, resolve_all
 from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry, VersionState
@@ -113,6 +114,7 @@ class _Assignment:
         self.now = now
         self.next_handle = registry.next_handle
         self.next_cohort_id = registry.next_cohort_id
+        self.kept = Kept()
 
     def team(self, team: int, cohorts: Sequence[CohortDefinition], flags: Sequence[Any]) -> TeamRegistry:
         before = self.registry.team(team)
@@ -125,6 +127,7 @@ class _Assignment:
             known[cohort.key] = cohort
         trees = {key: (when, parse_tree(when)) for key, when in resolve_all(known).items()}
         selectors = self._selectors(before, trees)
+        self.kept = _kept(before)
         of_key = {cohort.key: cohort for cohort in before.cohorts}
         after = tuple(self._cohort(of_key.get(key), known[key], *tree) for key, tree in trees.items())
         dropped = [cohort for cohort in before.cohorts if cohort.key not in known and cohort.active]
@@ -160,7 +163,7 @@ class _Assignment:
                 number=versions[-1].number + 1 if versions else 1,
                 when=when,
                 registry_version=self.registry.version + 1,
-                activated_ms=self.now,
+                activated_ms=self.kept.complete_from(conditions_of(node), self.now),
                 complemented=complemented,
                 state=VersionState.ACTIVE if is_ready else VersionState.BUILDING,
                 replaces=active.handle if active else 0,
@@ -230,6 +233,15 @@ class _Bounds:
             self.registers.add(condition.register)
             self.record_bytes += condition.bytes_max
             _check_bounds(key, 0, self.record_bytes)
+
+
+def _kept(team: TeamRegistry) -> Kept:
+    """By what is in force: a worker that learns what replaces it still has every entry that it keeps."""
+    kept = Kept()
+    for cohort in team.cohorts:
+        if cohort.active:
+            kept.add(conditions_of(parse_tree(cohort.active.when)), cohort.active.activated_ms)
+    return kept
 
 
 def _alive(teams: Mapping[int, TeamRegistry]) -> set[int]:

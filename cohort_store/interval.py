@@ -36,6 +36,13 @@ class Interval:
         """The first instant in an interval that stands still; None for one that rolls."""
         return self.since_ms if self.window_ms is None else None
 
+    def covers(self, other: Interval) -> bool:
+        """Whether at every instant the other lies in this one and ends with it: then its latest entries are too."""
+        if self.window_ms is None or other.window_ms is None:
+            is_both_fixed = self.window_ms is None and other.window_ms is None
+            return is_both_fixed and self.since_ms <= other.since_ms and self.until_ms == other.until_ms
+        return self.window_ms >= other.window_ms
+
     def floor(self, now: int) -> int:
         """The last instant before the interval."""
         return self.since_ms - 1 if self.window_ms is None else now - self.window_ms

@@ -36,7 +36,8 @@ class CohortVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     registry_version: int
     """The registry version that brought it: a shard below cannot answer for it."""
     activated_ms: int
-    """The instant at which it was compiled."""
+    """From here on no event that it looks at is missing: when it was compiled, or before, where what was in force kept
+    all that it needs (inheriting.py)."""
     complemented: bool = False
     """Whether it holds for an empty history: then the store keeps the exceptions."""
     state: VersionState = VersionState.ACTIVE

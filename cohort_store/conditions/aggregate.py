@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from cohort_store.conditions.comparing import Operator
-from cohort_store.conditions.condition import Condition, EventSelection, OverInterval, Windowed
+from cohort_store.conditions.condition import AnyCondition, Condition, EventSelection, OverInterval, Windowed
 from cohort_store.conditions.measures import Average, Distinct, Extreme, Measure, Total, first_turn, measured
 from cohort_store.event_values import FIXED_POINT, NUMBER_MAX, Form, ValueOf, fixed_point_of
 from cohort_store.interval import Interval
@@ -120,6 +120,15 @@ class Aggregate(OverInterval):
     def keep(self, timelines: Timelines, now: int) -> Timelines:
         wanted = self.measure.wanted(self.inside(timelines, now))
         return ((*wanted, *self.interval.to_come(timelines[0], now)),)
+
+    def suffices_for(self, other: AnyCondition) -> bool:
+        """See Sufficing: it depends on the measures, which both read the same values."""
+        return (
+            isinstance(other, Aggregate)
+            and self.selector == other.selector
+            and self.interval.covers(other.interval)
+            and self.measure.suffices_for(other.measure)
+        )
 
     def inside(self, timelines: Timelines, now: int) -> Timeline:
         """The entries in the interval by now."""

@@ -82,6 +82,38 @@ class OverInterval:
         return self.interval.first_ms
 
 
+class KeepsLatest:
+    """Shared part of conditions that keep the latest `entries_max` entries in their interval, and those to come."""
+
+    __slots__ = ()
+
+    selector: Selector
+    interval: Interval
+
+    @property
+    def entries_max(self) -> int:
+        """See Condition."""
+        raise NotImplementedError
+
+    def suffices_for(self, other: AnyCondition) -> bool:
+        """See Sufficing: the latest few of a shorter interval are among the latest of a longer one."""
+        return (
+            isinstance(other, KeepsLatest)
+            and self.selector == other.selector
+            and self.interval.covers(other.interval)
+            and self.entries_max >= other.entries_max
+        )
+
+
+@runtime_checkable
+class Sufficing(Protocol):
+    """What a condition offers beside, where what it keeps answers some others too: then these need no history."""
+
+    def suffices_for(self, other: AnyCondition) -> bool:
+        """Whether what this one keeps, at any instant, answers the other as the whole would, from that instant on."""
+        ...
+
+
 @runtime_checkable
 class Sharing(Protocol):
     """What a condition offers beside, where others over the same timeline may keep the very entries that it keeps."""

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from cohort_store.conditions.comparing import COMPARE, Operator
-from cohort_store.conditions.condition import EventSelection, OverInterval, Windowed
+from cohort_store.conditions.condition import EventSelection, KeepsLatest, OverInterval, Windowed
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
 from cohort_store.timelines import Timelines
@@ -38,7 +38,7 @@ class CountDefinition(EventSelection, Windowed):
 
 
 @dataclass(frozen=True, slots=True)
-class Count(OverInterval):
+class Count(KeepsLatest, OverInterval):
     """See the module's docstring."""
 
     selector: Selector

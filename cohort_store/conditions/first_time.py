@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cohort_store.conditions.condition import EventSelection, Windowed
+from cohort_store.conditions.condition import AnyCondition, EventSelection, Windowed
 from cohort_store.interval import Interval
 from cohort_store.selectors import Alternative, Selector
 from cohort_store.timelines import Timeline, Timelines, entries_at
@@ -62,6 +62,13 @@ class FirstTime:
         if first is None or (self.interval.until_ms is not None and first > self.interval.until_ms):
             return tuple(() for _ in timelines)
         return tuple(entries_at(timeline, first)[:1] for timeline in timelines)
+
+    def suffices_for(self, other: AnyCondition) -> bool:
+        """See Sufficing: the earliest entry is the same in every interval, until one's end lets go of it."""
+        if not isinstance(other, FirstTime) or self.selectors != other.selectors:
+            return False
+        mine, others = self.interval.until_ms, other.interval.until_ms
+        return mine is None or (others is not None and others <= mine)
 
 
 def _first_ms(timelines: Timelines) -> int | None:

@@ -43,6 +43,10 @@ class Measure(Protocol[State]):
         """A subset that answers as the whole does, as the earliest leave, and united with others that arrive late."""
         ...
 
+    def suffices_for(self, other: object) -> bool:
+        """Whether what this one wants answers another measure too."""
+        ...
+
 
 def measured(measure: Measure[State], entries: Timeline) -> State:
     """What the entries come to."""
@@ -99,6 +103,9 @@ class Extreme:
         latest = {_sign(entry[2] - self.value): entry for entry in entries}
         return tuple(sorted(latest.values()))
 
+    def suffices_for(self, other: object) -> bool:
+        return isinstance(other, Extreme) and other.value == self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
@@ -132,6 +139,9 @@ class Distinct:
         latest = {entry[2]: entry for entry in entries}
         kept = sorted(latest.values())
         return tuple(kept[max(0, len(kept) - self.entries_max) :])
+
+    def suffices_for(self, other: object) -> bool:
+        return isinstance(other, Distinct) and other.entries_max <= self.entries_max
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +188,16 @@ class Total:
                 state += entry[2]
         return tuple(reversed(kept))
 
+    def suffices_for(self, other: object) -> bool:
+        if not isinstance(other, Total) or other.non_negative is not self.non_negative:
+            return False
+        return not self.non_negative or self.asks >= other.asks
+
+    @property
+    def asks(self) -> tuple[int, bool]:
+        """How much has to be kept: the higher of two, the more."""
+        return self.value, self.op not in ("gte", "lt")
+
     def _is_enough(self, state: int) -> bool:
         return state >= self.value if self.op in ("gte", "lt") else state > self.value
 
@@ -211,6 +231,9 @@ class Average:
 
     def wanted(self, entries: Timeline) -> Timeline:
         return entries
+
+    def suffices_for(self, other: object) -> bool:
+        return isinstance(other, Average) or (isinstance(other, Total) and not other.non_negative)
 
 
 def _sign(number: int) -> int:

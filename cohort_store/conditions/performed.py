@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cohort_store.conditions.condition import EventSelection, OverInterval, Windowed
+from cohort_store.conditions.condition import EventSelection, KeepsLatest, OverInterval, Windowed
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
 from cohort_store.timelines import Timelines
@@ -27,7 +27,7 @@ class PerformedDefinition(EventSelection, Windowed):
 
 
 @dataclass(frozen=True, slots=True)
-class Performed(OverInterval):
+class Performed(KeepsLatest, OverInterval):
     """See the module's docstring."""
 
     selector: Selector

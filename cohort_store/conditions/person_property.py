@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 from pydantic import field_validator
 
-from cohort_store.conditions.condition import ConditionDefinition
+from cohort_store.conditions.condition import AnyCondition, ConditionDefinition
 from cohort_store.errors import BadRecord
 from cohort_store.properties import DatedTest, Properties, PropertyTest, compile_dated_test
 from cohort_store.records import RESERVED_PREFIX, VALUE_BYTES_MAX, Register
@@ -59,6 +59,10 @@ class PersonProperty:
 
     def next_change(self, present: Register | None, now: int) -> int | None:
         return self._dated.next_change(self._properties(present), now)
+
+    def suffices_for(self, other: AnyCondition) -> bool:
+        """See Sufficing: the register is kept as it is, whatever is asked of it."""
+        return isinstance(other, PersonProperty) and self.register == other.register
 
     def _properties(self, present: Register | None) -> Properties:
         if present is None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cohort_store.conditions.condition import EventSelection, window_ms_of
+from cohort_store.conditions.condition import AnyCondition, EventSelection, window_ms_of
 from cohort_store.durations import WINDOW_MS_MAX, format_duration
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
@@ -128,6 +128,15 @@ class Regularly:
         timeline = timelines[0]
         first, last = self.interval.slice(timeline, now)
         return ((*thin(timeline[first:last], self.period_ms, self.times), *timeline[at_or_before(timeline, now) :]),)
+
+    def suffices_for(self, other: AnyCondition) -> bool:
+        """See Sufficing: the last periods of more, thinned for as many events in each or for more."""
+        return (
+            isinstance(other, Regularly)
+            and (self.selector, self.period_ms) == (other.selector, other.period_ms)
+            and self.periods >= other.periods
+            and self.times >= other.times
+        )
 
 
 def _instant(move: tuple[int, int]) -> int:

@@ -23,7 +23,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cohort_store.conditions.condition import OverInterval, Selection, Windowed, window_ms_of
+from cohort_store.conditions.condition import AnyCondition, OverInterval, Selection, Windowed, window_ms_of
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
 from cohort_store.thinning import thin
@@ -94,6 +94,15 @@ class Sequence(OverInterval):
 
     def holds_despite_loss(self, timelines: Timelines, now: int) -> bool | None:
         return self.holds(timelines, now) or None
+
+    def suffices_for(self, other: AnyCondition) -> bool:
+        """See Sufficing: a* of a shorter interval is this one's, or none is in it; all else lies behind."""
+        return (
+            isinstance(other, Sequence)
+            and self.selectors == other.selectors
+            and self.interval.covers(other.interval)
+            and (self.then_ms, self.cap) == (other.then_ms, other.cap)
+        )
 
     def _completed(self, timelines: Timelines, now: int) -> int | None:
         """The time of a*: the latest first one in the interval that has its second one by now."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cohort_store.conditions.condition import KeepsLatest
 from cohort_store.conditions.lapsing import Lapsing
 from cohort_store.interval import Interval
 from cohort_store.selectors import Selector
@@ -27,7 +28,7 @@ class StoppedDefinition(Lapsing):
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(KeepsLatest):
     """See the module's docstring."""
 
     selector: Selector
