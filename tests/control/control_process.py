@@ -19,7 +19,7 @@ from processors.embedded.child import ChildProcess, ChildSpec, choose_port, exch
 from processors.up.configuration import environment_of
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 40.0
+DEADLINE_S = 90.0
 T = TypeVar("T")
 PROGRAM = "from processors.control.wiring import run; from cohort_store.settings import Settings; run(Settings())"
 
