@@ -16,8 +16,6 @@ from cohort_store.settings import Settings
 from processors.kafka import parsed_records
 
 FETCH_WAIT_MS = 20
-FETCH_BYTES_MIN = 524_288
-"""A member of a group waits for so many, as long as FETCH_WAIT_MS: ever smaller fetches would take up the broker."""
 TAIL_WAIT_MS = 50
 PARTITION_FETCH_BYTES_MAX = 1_048_576
 """Of one partition in one fetch; a longer message still comes, alone."""
@@ -84,7 +82,6 @@ def group_consumer(settings: Settings, role: str) -> AIOKafkaConsumer:
         rebalance_timeout_ms=session_ms,
         heartbeat_interval_ms=max(session_ms // HEARTBEATS_A_SESSION, 100),
         fetch_max_wait_ms=FETCH_WAIT_MS,
-        fetch_min_bytes=FETCH_BYTES_MIN,
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
         key_deserializer=parsed_records.as_parsed,
     )
