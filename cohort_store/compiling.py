@@ -114,7 +114,6 @@ class _Assignment:
         self.now = now
         self.next_handle = registry.next_handle
         self.next_cohort_id = registry.next_cohort_id
-        self.kept = Kept()
 
     def team(self, team: int, cohorts: Sequence[CohortDefinition], flags: Sequence[Any]) -> TeamRegistry:
         before = self.registry.team(team)
@@ -126,31 +125,37 @@ class _Assignment:
                 raise BadDefinition(cohort.key, f"team {team} defines this key twice; keep one of the two")
             known[cohort.key] = cohort
         trees = {key: (when, parse_tree(when)) for key, when in resolve_all(known).items()}
-        selectors = self._selectors(before, trees)
-        self.kept = _kept(before)
+        present = {cohort.key: parse_tree(cohort.active.when) for cohort in before.cohorts if cohort.active}
+        selectors = self._selectors(before, present, trees)
+        kept = _kept(before, present)
         of_key = {cohort.key: cohort for cohort in before.cohorts}
-        after = tuple(self._cohort(of_key.get(key), known[key], *tree) for key, tree in trees.items())
+        after = tuple(self._cohort(of_key.get(key), known[key], tree, kept) for key, tree in trees.items())
         dropped = [cohort for cohort in before.cohorts if cohort.key not in known and cohort.active]
         gone = (_retired(cohort, self.registry.version + 1) for cohort in dropped)
         return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags))
 
-    def _selectors(self, before: TeamRegistry, trees: Mapping[str, tuple[Any, Node]]) -> dict[str, int]:
+    def _selectors(
+        self, before: TeamRegistry, present: Mapping[str, Node], trees: Mapping[str, tuple[Any, Node]]
+    ) -> dict[str, int]:
         """Every selector's handle; the bounds count what is to be kept beside what active versions keep till then.
 
         Not what is retired: it goes in seconds, and no edit is to be refused for it.
         """
         selectors = dict(before.selectors)
         bounds = _Bounds()
-        for cohort in before.cohorts:
-            if cohort.key in trees and cohort.active:
-                bounds.add(cohort.key, parse_tree(cohort.active.when))
+        for key, node in present.items():
+            if key in trees:
+                bounds.add(key, node)
         for key, (_, node) in trees.items():
             for selector in bounds.add(key, node):
                 if selector not in selectors:
                     selectors[selector] = self._handle()
         return selectors
 
-    def _cohort(self, before: Cohort | None, definition: CohortDefinition, when: Any, node: Node) -> Cohort:
+    def _cohort(
+        self, before: Cohort | None, definition: CohortDefinition, tree: tuple[Any, Node], kept: Kept
+    ) -> Cohort:
+        when, node = tree
         versions = before.versions if before else ()
         # Members are listed as they join, so a list that is asked for later needs a version whose members all join.
         is_newly_listed = before is not None and definition.listed and not before.listed
@@ -163,7 +168,7 @@ class _Assignment:
                 number=versions[-1].number + 1 if versions else 1,
                 when=when,
                 registry_version=self.registry.version + 1,
-                activated_ms=self.kept.complete_from(conditions_of(node), self.now),
+                activated_ms=kept.complete_from(conditions_of(node), self.now),
                 complemented=complemented,
                 state=VersionState.ACTIVE if is_ready else VersionState.BUILDING,
                 replaces=active.handle if active else 0,
@@ -235,12 +240,12 @@ class _Bounds:
             _check_bounds(key, 0, self.record_bytes)
 
 
-def _kept(team: TeamRegistry) -> Kept:
+def _kept(team: TeamRegistry, present: Mapping[str, Node]) -> Kept:
     """By what is in force: a worker that learns what replaces it still has every entry that it keeps."""
     kept = Kept()
     for cohort in team.cohorts:
         if cohort.active:
-            kept.add(conditions_of(parse_tree(cohort.active.when)), cohort.active.activated_ms)
+            kept.add(conditions_of(present[cohort.key]), cohort.active.activated_ms)
     return kept
 
 

@@ -24,7 +24,6 @@ from cohort_store.timelines import Entry, Timeline, union
 
 AHEAD_MAX = 1_024
 """Entries a record that may be later than their own arrival and not yet due."""
-NO_AHEAD: tuple[Ahead, ...] = ()
 
 
 class Folded(NamedTuple):
@@ -57,7 +56,8 @@ def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> F
     touched conditions only: the caller keeps the earlier of it and what is stored.
     """
     entries, written, arriving = _gather(record, deltas, plan)
-    ahead, overflow = record.ahead, NO_AHEAD
+    ahead: tuple[Ahead, ...] = record.ahead
+    overflow: tuple[Ahead, ...] = ()
     if arriving or ahead:
         entries, ahead, overflow = _admit(record, entries, arriving, now)
     changed: dict[int, Timeline] = {}

@@ -38,10 +38,10 @@ class Interval:
 
     def covers(self, other: Interval) -> bool:
         """Whether at every instant the other lies in this one and ends with it: then its latest entries are too."""
-        if self.window_ms is None or other.window_ms is None:
-            is_both_fixed = self.window_ms is None and other.window_ms is None
-            return is_both_fixed and self.since_ms <= other.since_ms and self.until_ms == other.until_ms
-        return self.window_ms >= other.window_ms
+        mine, others = self.window_ms, other.window_ms
+        if mine is None or others is None:
+            return mine is others and self.since_ms <= other.since_ms and self.until_ms == other.until_ms
+        return mine >= others
 
     def floor(self, now: int) -> int:
         """The last instant before the interval."""

@@ -45,4 +45,4 @@ def murmur2(data: bytes) -> int:
 
 def shard_of(subject: Subject, shards: int) -> int:
     """The shard, 0 to shards - 1, that keeps the subject's record."""
-    return (murmurhash2(str(subject).encode(), KAFKA_SEED) & 0x7FFFFFFF) % shards
+    return (murmur2(str(subject).encode()) & 0x7FFFFFFF) % shards

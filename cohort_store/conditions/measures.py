@@ -195,11 +195,12 @@ class Total:
 
     @property
     def asks(self) -> tuple[int, bool]:
-        """How much has to be kept: the higher of two, the more."""
+        """What the kept sum must reach, and whether it must exceed that: of two, the higher needs more kept."""
         return self.value, self.op not in ("gte", "lt")
 
     def _is_enough(self, state: int) -> bool:
-        return state >= self.value if self.op in ("gte", "lt") else state > self.value
+        value, must_exceed = self.asks
+        return state > value if must_exceed else state >= value
 
 
 @dataclass(frozen=True, slots=True)

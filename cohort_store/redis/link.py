@@ -2,7 +2,8 @@
 
 Why not redis-py's own pipelines: with packing, callbacks and a timer for each reply they take 15 µs a command
 where this takes 3, and commands are most of what a commit or an evaluation costs here. Connections, pools, TLS,
-authentication, parsing and the Cluster's map are redis-py's; only the loop over one exchange is written out.
+authentication, parsing and the Cluster's map are redis-py's; only the loop over one exchange is written out. Replies
+that came together it takes straight from the parser, at less than half of what redis-py takes to hand out each.
 
 **Everything sent through a link may be sent twice**: reads, of course, and the scripts, which know what they
 have already done. So a connection that turns out to be closed, or a slot that has moved, is tried once more.
@@ -119,7 +120,8 @@ async def converse(connection: AbstractConnection, packed: Sequence[bytes]) -> l
 
 
 async def _arrived(connection: AbstractConnection, count: int) -> list[Any]:
-    """At most so many replies that came with the one just read; to hand them out takes redis-py ten times as long."""
+    """At most so many replies that came with the one just read."""
+    # Private, and so bound to redis-py 8; nothing public tells what has come already.
     reader = connection._parser._reader  # type: ignore[attr-defined]  # noqa: SLF001
     replies: list[Any] = []
     while len(replies) < count and (reply := reader.gets()) is not NOT_ENOUGH_DATA:

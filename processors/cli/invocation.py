@@ -32,7 +32,10 @@ WIDTH_ELSEWHERE = 200
 CONFIG = "MUSTER_CONFIG"
 DATA_DIR = "MUSTER_DATA_DIR"
 
+TEAM_DEFAULT = 1
+
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Team = Annotated[int, typer.Option("--team", min=1, metavar="N", help="The team that is meant.")]
 T = TypeVar("T")
 _LOGIN = re.compile(r"[^/'\"\s,]*@")
 """Of an address: it may hold a password."""

@@ -14,8 +14,9 @@ from cohort_store.errors import Retry
 from cohort_store.settings import Settings
 from cohort_store.wording import readable
 from processors.cli.file_options import instant_of
-from processors.cli.invocation import Failed, Json, invocation, run_async
+from processors.cli.invocation import TEAM_DEFAULT, Failed, Json, Team, invocation, run_async
 from processors.cli.invocation import subject_id as checked_id
+from processors.cli.past import opened_history
 
 if TYPE_CHECKING:
     from cohort_store.freshness import CohortView
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from cohort_store.registry import TeamRegistry
 
 LIMIT_DEFAULT = 20
-TEAM_DEFAULT = 1
 
 _WHO_HELP = """List who is in COHORT (its key or id), in no stated order.
 
@@ -46,8 +46,6 @@ Examples:
   muster person user_0443 --json
 """
 
-Team = Annotated[int, typer.Option("--team", min=1, metavar="N", help="The team that is meant.")]
-
 
 def register(app: typer.Typer) -> None:
     app.command("who", help=_WHO_HELP)(who)
@@ -67,6 +65,8 @@ def who(
 ) -> None:
     shared = invocation(context, as_json)
     if at is not None:
+        if cursor is not None:
+            raise typer.BadParameter("the past is told in one answer: raise --limit instead", param_hint="--cursor")
         then = run_async(_who_then(shared.settings(), (team, cohort), limit, instant_of(at, "--at")))
         shared.answer(then, lambda console: _show_who_then(console, then))
         return
@@ -75,7 +75,6 @@ def who(
 
 
 async def _who_then(settings: Settings, wanted: tuple[int, str], limit: int, at_ms: int) -> dict[str, Any]:
-    from processors.cli.past import opened_history
     from processors.cli.roll import opened_roll
 
     async with opened_roll(settings) as roll:

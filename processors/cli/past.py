@@ -14,9 +14,8 @@ from cohort_store.clocks import clock_from
 from cohort_store.durations import UNITS_MS, format_instant, parse_duration_ms
 from cohort_store.settings import Settings
 from processors.cli.file_options import instant_of
-from processors.cli.invocation import Failed, Json, invocation, run_async
+from processors.cli.invocation import TEAM_DEFAULT, Failed, Json, Team, invocation, run_async
 from processors.cli.invocation import subject_id as checked_id
-from processors.cli.members import TEAM_DEFAULT, Team
 
 if TYPE_CHECKING:
     from processors.clickhouse.change_history import ChangeHistory, Stay, Turn

@@ -13,8 +13,7 @@ from cohort_store.durations import UNITS_MS, format_duration
 from cohort_store.settings import Settings
 from processors.cli.explanation import lines_of
 from processors.cli.file_options import instant_of
-from processors.cli.invocation import Failed, Json, invocation, run_async
-from processors.cli.members import TEAM_DEFAULT, Team
+from processors.cli.invocation import TEAM_DEFAULT, Failed, Json, Team, invocation, run_async
 
 if TYPE_CHECKING:
     from cohort_store.explaining import Why

@@ -49,7 +49,7 @@ WITH
 SELECT person, count() OVER ()
 FROM last_told LEFT JOIN resets USING (shard)
 WHERE last_status = {{wanted:String}} AND told > reset_sequence
-ORDER BY person LIMIT {{limit:UInt32}}
+ORDER BY person LIMIT {{limit:UInt64}}
 """  # noqa: S608 - parts of ours
 # Each person's standings, 1 or 0, in the order of sequences, a reset being a 0; then how much each one changes a size.
 _STEPS = f"""
@@ -133,8 +133,10 @@ class ChangeHistory:
 
     async def told(self, cohort: int, at_ms: int, *, complemented: bool, limit: int) -> Past:
         """Of whom it was told by then that they are in the cohort; where it is complemented, that they are not."""
-        rows = await self._rows(_MEMBERS, cohort=cohort, at=at_ms, wanted=_wanted(complemented), limit=limit)
-        return Past(int(rows[0][1]) if rows else 0, [str(person) for person, _ in rows])
+        asked = {"cohort": cohort, "at": at_ms, "wanted": _wanted(complemented)}
+        # One at least, since every row tells how many there are.
+        rows = await self._rows(_MEMBERS, **asked, limit=max(1, limit))
+        return Past(int(rows[0][1]) if rows else 0, [str(person) for person, _ in rows[:limit]])
 
     async def sizes(self, cohort: int, instants: range, *, complemented: bool) -> list[int]:
         """As `told`, how many at each of the instants, which are at most POINTS_MAX and go upward."""

@@ -111,6 +111,7 @@ def test_the_past_of_a_person_and_of_a_cohort_is_told_out_of_clickhouse(up: Up) 
     for wrong, said in [
         (("who", "pro", "--at", "1999-12-31"), "changes begin at"),
         (("who", "pro", "--at", "2999-12-31"), "is still to come"),
+        (("who", "pro", "--at", "2026-01-12", "--cursor", "1"), "raise --limit instead"),
         (("sizes", "pro", "--every", "1s"), "lengthen --every"),
         (("sizes", "pro", "--every", "0s"), "leads nowhere"),
     ]:

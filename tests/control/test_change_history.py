@@ -83,8 +83,9 @@ async def test_the_past_is_what_a_reader_who_followed_the_changes_held_then(url:
                     sizes = await history.sizes(cohort, instants[part], complemented=complemented)
                     assert sizes == list(map(len, expected[part]))
                 for each, persons in zip(instants[::7], expected[::7], strict=True):
-                    found = await history.told(cohort, each, complemented=complemented, limit=2)
-                    assert found == Past(len(persons), persons[:2])
+                    for limit in (0, 2):
+                        found = await history.told(cohort, each, complemented=complemented, limit=limit)
+                        assert found == Past(len(persons), persons[:limit])
 
 
 async def test_stays_have_two_ends_and_go_through_what_is_told_again(url: str) -> None:

@@ -45,9 +45,14 @@ async def settings(fresh_broker: str) -> Settings:
     defined = registry({"event": "purchase"}, before=registry({"event": "purchase"}, team=2))
     async with clients.producer(fresh_broker) as producer:
         await producer.send_and_wait(REGISTRY, encode_registry(defined), key=b"registry")
+    return reading(fresh_broker, {EVENTS: "plain", POSTHOG: "posthog"})
+
+
+def reading(broker: str, sources: dict[str, Any]) -> Settings:
+    """An installation on a broker that reads these topics with these codecs."""
     return Settings(
-        kafka=fresh_broker,
-        sources={EVENTS: "plain", POSTHOG: "posthog"},
+        kafka=broker,
+        sources=sources,
         shards=SHARDS,
         partitions=PARTITIONS,
         session_timeout_ms=1_500,

@@ -5,11 +5,10 @@ from typing import Any
 
 from cohort_store.deltas import RegisterWrite
 from cohort_store.registry import encode_registry
-from cohort_store.settings import Settings
 from cohort_store.subjects import PERSON, Subject
 from processors.kafka import clients
 from processors.kafka.topics import DEAD_LETTERS, DELTAS, REGISTRY, TopicSpec, ensure_topics, muster_topics
-from tests.router.test_on_a_broker import PARTITIONS, SHARDS, decoded, read_until, routing
+from tests.router.test_on_a_broker import PARTITIONS, decoded, read_until, reading, routing
 from tests.router.test_person_updates import BUY, PLAN, registry
 
 EVENTS, PERSONS = "clickhouse_events_json", "clickhouse_person"
@@ -34,14 +33,7 @@ async def test_a_topic_of_persons_tells_their_properties_and_what_events_say_of_
 ) -> None:
     await ensure_topics(fresh_broker, muster_topics(PARTITIONS))
     await ensure_topics(fresh_broker, [TopicSpec(EVENTS, 2), TopicSpec(PERSONS, 2)])
-    settings = Settings(
-        kafka=fresh_broker,
-        sources={EVENTS: "posthog", PERSONS: "posthog_person"},
-        shards=SHARDS,
-        partitions=PARTITIONS,
-        session_timeout_ms=1_500,
-        mark_interval_ms=50,
-    )
+    settings = reading(fresh_broker, {EVENTS: "posthog", PERSONS: "posthog_person"})
     told = [
         event(ANN, "an event's"),
         person(ANN, 1, {"plan": "pro", "city": "Łódź"}),
