@@ -11,12 +11,13 @@ import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cohort_store.definition_files import COHORT, Definitions, check_whole
 from cohort_store.errors import BadDefinition, Retry
-from cohort_store.registry import Cohort, Registry
+from cohort_store.redis.wiring import connect_mirror
+from cohort_store.registry import Cohort, Registry, decode_registry
 from cohort_store.retention import kept_for_ever
 from cohort_store.settings import Settings
 from cohort_store.static_lists import STATIC_LIST
@@ -38,6 +39,8 @@ from processors.definition_reading import read_definition_files
 from processors.topic_log import TopicLog
 
 COMPILED_DEADLINE_S = 30.0
+MIRRORED_DEADLINE_S = 5.0
+"""Control writes the topic first and the copy in Redis right after it, or when it next can."""
 _POLL_S = 0.1
 
 
@@ -88,8 +91,9 @@ async def apply(
     dry_run: bool,
     deadline_s: float = COMPILED_DEADLINE_S,
 ) -> ApplyReport:
-    """Put the files' definitions in force, on return compiled by control.
+    """Put the files' definitions in force, on return compiled by control and visible to whoever reads the store.
 
+    Where they are not visible yet after some seconds (Redis may be away), a warning says so.
     Raises BadDefinition where anything is refused, by the files' check (nothing is written) or by control (the
     definitions before stay in force); NotCompiled after the deadline; Retry when Kafka cannot be reached.
     """
@@ -101,7 +105,26 @@ async def apply(
     async with AsyncExitStack() as stack:
         definitions = await stack.enter_async_context(SinglePartitionLog(settings.kafka, DEFINITIONS))
         registry = await stack.enter_async_context(SinglePartitionLog(settings.kafka, REGISTRY))
-        return await apply_to(definitions, registry, wanted, prune=prune, dry_run=dry_run, deadline_s=deadline_s)
+        report = await apply_to(definitions, registry, wanted, prune=prune, dry_run=dry_run, deadline_s=deadline_s)
+    if report.registry_version is not None and not await _mirrored(settings, report.registry_version):
+        unseen = f"readers do not see version {report.registry_version} yet: Redis does not have it"
+        return replace(report, warnings=(*report.warnings, f"{unseen}; control puts it there as soon as it can"))
+    return report
+
+
+async def _mirrored(settings: Settings, version: int) -> bool:
+    """Whether the store's copy of the registry has that version in time."""
+    mirror = connect_mirror(settings)
+    try:
+        async with asyncio.timeout(MIRRORED_DEADLINE_S):
+            while not (copy := await mirror.fetch()) or decode_registry(copy).version < version:
+                await mirror.changed(MIRRORED_DEADLINE_S)
+    except (TimeoutError, Retry):
+        return False
+    else:
+        return True
+    finally:
+        await mirror.aclose()
 
 
 async def apply_to(

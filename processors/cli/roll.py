@@ -52,7 +52,7 @@ async def opened_roll(settings: Settings) -> AsyncIterator[Roll]:
     try:
         raw = await mirror.fetch()
         if raw is None:
-            raise Failed(f"nothing is defined at {settings.redis} yet: muster apply FILE...")
+            raise Failed("nothing is defined there yet: muster apply FILE...")
         registry = decode_registry(raw)
         check_shards(registry, settings.shards)
         yield Roll(registry, reader)

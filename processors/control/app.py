@@ -36,6 +36,7 @@ from processors.control.life import (
     taking_over,
     with_sources,
 )
+from processors.control.restoring import Tables
 from processors.control.status import Ends, status_of
 from processors.definition_changes import MARKER_KEY
 from processors.kafka.topics import DEFINITIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
@@ -125,6 +126,7 @@ def _bare_app(settings: Settings) -> faust.App:
         app_id(settings),
         broker=[f"kafka://{server.strip()}" for server in settings.kafka.split(",")],
         store="memory://",
+        TableManager=Tables,
         datadir=str(folder_of(settings)),
         autodiscover=False,
         topic_disable_leader=True,
@@ -196,14 +198,14 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
             await list_sources()
         if building(compiler.registry):
             positions = await parts.reader.positions(range(settings.shards))
-            await parts.filling.fill(compiler.registry, compiler.lists, positions.values())
+            await parts.filling.fill(compiler.registry, compiler.lists, positions)
             unfolded = parts.filling.unfolded(compiler.registry, positions)
             await compiler.change(taking_over(ready_of(positions, settings.shards), unfolded))
 
     async def fill_lists() -> None:
         if compiler.lists:
             positions = await parts.reader.positions(range(settings.shards))
-            await parts.filling.fill(compiler.registry, compiler.lists, positions.values())
+            await parts.filling.fill(compiler.registry, compiler.lists, positions)
 
     async def drop_what_retired() -> None:
         registry = compiler.registry

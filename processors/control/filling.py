@@ -1,19 +1,19 @@
 """Filling static lists: their members' registers are sent to the shards, until every version that reads them has them.
 
-A list is sent when a version that reads it is new, when this process has not sent it yet, and when a shard says that it
-may have missed something since. Sending one again is harmless: the writes are the same. A version that reads a list
-takes over only when every shard has folded what was sent of it, so no reader sees a part of one.
+A list is sent when a version that reads it is new, when this process has not sent it yet, and when a shard began anew
+after its position was looked at for the last sending: it may have missed that. Sending one again is harmless: the
+writes are the same. A version that reads a list takes over only when every shard has folded what was sent of it, so no
+reader sees a part of one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cohort_store.clocks import Clock
 from cohort_store.deltas import Delta
 from cohort_store.ports import Position
 from cohort_store.registry import Registry
@@ -22,9 +22,6 @@ from cohort_store.subjects import PERSON, Subject
 from processors.definition_changes import Values, list_chunks, lists_needed
 from processors.kafka.topics import DELTAS
 from processors.router.packing import Packed, Packer
-
-CLOCKS_APART_MS = 30_000
-"""How far the clocks of control and of a shard's owner may differ: so long after a shard began anew, more is sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +39,8 @@ class _Sent:
     """One sending of a list."""
 
     registry_version: int
-    at_ms: int
+    began: Mapping[int, int]
+    """When each shard last began anew, as it was told before the sending."""
     behind: Mapping[int, int]
 
 
@@ -51,20 +49,23 @@ class Filling:
     """What this process has sent."""
 
     log: DeltaLog
-    clock: Clock
     shards: int
     partitions: int
     _sent: dict[TeamList, _Sent] = field(default_factory=dict)
 
-    async def fill(self, registry: Registry, values: Values, positions: Iterable[Position]) -> None:
-        """Send every list that some shard may lack. Raises Retry; what was sent by then stays sent."""
-        missed_ms = max((position.warm_from_ms for position in positions), default=0) or -CLOCKS_APART_MS
+    async def fill(self, registry: Registry, values: Values, positions: Mapping[int, Position]) -> None:
+        """Send every list that some shard may lack. Raises Retry; what was sent by then stays sent.
+
+        `positions` must have been read just before: a list sent now reaches a shard as it was then, or later.
+        """
+        # One that has no position has yet to read everything.
+        began = {shard: position.warm_from_ms for shard, position in positions.items() if position.warm_from_ms}
         needed = lists_needed(registry)
         self._sent = {key: sent for key, sent in self._sent.items() if key in needed}
         for key, version in needed.items():
             sent = self._sent.get(key)
-            if sent is None or sent.registry_version < version or sent.at_ms < missed_ms + CLOCKS_APART_MS:
-                await self._send(key, registry.version, list_chunks(values, key))
+            if sent is None or sent.registry_version < version or sent.began != began:
+                await self._send(key, registry.version, began, list_chunks(values, key))
 
     def unfolded(self, registry: Registry, positions: Mapping[int, Position]) -> frozenset[TeamList]:
         """The lists that some shard has not folded whole."""
@@ -80,14 +81,15 @@ class Filling:
             if shard % self.partitions in sent.behind
         )
 
-    async def _send(self, key: TeamList, registry_version: int, chunks: Sequence[bytes]) -> None:
+    async def _send(
+        self, key: TeamList, registry_version: int, began: Mapping[int, int], chunks: Sequence[bytes]
+    ) -> None:
         if not chunks:
             return
-        at_ms = self.clock.now_ms()
         # In a thread: a hundred thousand ids take longer than a consumer group's heartbeat may wait.
         messages = await asyncio.to_thread(self._packed, key, registry_version, chunks)
         behind = await self.log.send(messages)
-        self._sent[key] = _Sent(registry_version, at_ms, behind)
+        self._sent[key] = _Sent(registry_version, began, behind)
         _log.info("control: sent list %s of team %d in %d messages", key.digest, key.team, len(messages))
 
     def _packed(self, key: TeamList, registry_version: int, chunks: Sequence[bytes]) -> list[Packed]:

@@ -101,7 +101,7 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
         history=history,
         sources=lambda: partitions_of(settings.kafka, settings.sources),
         ends=lambda: _ends_of_deltas(settings),
-        filling=Filling(KafkaDeltaLog(producer), clock, settings.shards, settings.partitions),
+        filling=Filling(KafkaDeltaLog(producer), settings.shards, settings.partitions),
         clock=clock,
         elapsed_ms=_elapsed_ms,
     )

@@ -19,7 +19,7 @@ from processors.embedded.child import ChildProcess, ChildSpec, choose_port, exch
 from processors.up.configuration import environment_of
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 90.0
+DEADLINE_S = 60.0
 T = TypeVar("T")
 PROGRAM = "from processors.control.wiring import run; from cohort_store.settings import Settings; run(Settings())"
 
@@ -44,12 +44,13 @@ def control_settings(kafka: str, redis: str, folder: Path, **chosen: Any) -> Set
 class ControlProcess:
     """One control process, from `with` to the end of it."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, settings: Settings, log: Path, *, before: str = "") -> None:
+        """`before` is Python that the process runs first."""
         self.settings = settings
         self.child = ChildProcess(
             ChildSpec(
                 name="control",
-                command=[sys.executable, "-c", PROGRAM],
+                command=[sys.executable, "-c", before + PROGRAM],
                 log=log,
                 ready=lambda: exchange(settings.control_port, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1."),
                 environment=environment_of(settings) | {"PYTHONPATH": str(ROOT)},

@@ -131,6 +131,18 @@ async def test_a_history_that_is_away_is_waited_for() -> None:
     assert history.written == CHANGES
 
 
+SLOW_TO_WAIT = """
+import asyncio
+from faust.transport.consumer import Fetcher
+started = Fetcher.maybe_start
+async def maybe_start(self):
+    await started(self)
+    await asyncio.sleep(0.5)
+Fetcher.maybe_start = maybe_start
+"""
+"""Tables are restored before Faust waits for that, as on a busy machine."""
+
+
 async def hours(control: ControlProcess) -> dict[str, tuple[int, int]]:
     """Entries and exits by cohort, of the one hour that all changes are in."""
     windows: list[dict[str, Any]] = await asyncio.to_thread(control.page, "/flow/")
@@ -174,6 +186,19 @@ async def test_control_writes_each_change_once_though_killed_and_told_again(
         clock.set(parse_instant_ms("2026-01-15T12:30:00Z"))
         await eventually(lambda: hours(control), lambda found: not found)
     assert rows(clickhouse, f"SELECT count() FROM {TABLE} FINAL") == [(8,)]
+
+
+async def test_control_reads_on_though_its_counts_were_restored_before_it_waited_for_them(
+    fresh_broker: str, view_url: str, tmp_path: Path
+) -> None:
+    clock = FileClock(tmp_path / "clock")
+    clock.set(parse_instant_ms("2026-01-12T12:30:00Z"))
+    settings = control_settings(fresh_broker, view_url, tmp_path / "data", clock=f"file:{tmp_path / 'clock'}")
+    await ensure_topics(settings.kafka, muster_topics(settings.partitions))
+    for times in (1, 2):
+        await produce(settings, [encode_change(each) for each in CHANGES])
+        with ControlProcess(settings, tmp_path / "control.log", before=SLOW_TO_WAIT) as control:
+            await eventually(lambda: hours(control), lambda found: found.get("c2", (0, 0))[0] >= times)  # noqa: B023
 
 
 async def test_without_clickhouse_control_compiles_and_ends_within_seconds(

@@ -53,6 +53,17 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
+SLOW_TO_MIRROR = """
+import asyncio
+from cohort_store.redis.mirror import RedisRegistryMirror as Mirror
+published = Mirror.publish
+async def publish(self, *args):
+    await asyncio.sleep(1.0)
+    await published(self, *args)
+Mirror.publish = publish
+"""
+
+
 async def apply_text(settings: Settings, folder: Path, text: str, **how: bool) -> ApplyReport:
     return await apply(
         settings, [written(folder, text)], prune=how.get("prune", False), dry_run=how.get("dry_run", False)
@@ -86,6 +97,21 @@ async def test_what_an_apply_reports_is_in_force_and_shown(running: ControlProce
         (cohort.key, cohort.versions[0].activated_ms + day_ms) for cohort in registry.cohorts
     ]
     await eventually(lambda: mirrored(settings), lambda r: dict(r.sources) == {"muster.events": (0, 1)})
+
+
+async def test_an_apply_returns_once_readers_see_it_and_says_where_they_do_not(
+    settings: Settings, tmp_path: Path
+) -> None:
+    away = settings.model_copy(update={"redis": f"redis://:secret@127.0.0.1:{choose_port(None)}/0"})
+    with ControlProcess(settings, tmp_path / "control.log", before=SLOW_TO_MIRROR):
+        report = await apply_text(settings, tmp_path, cohorts(signed="sign up"))
+        assert report.registry_version == (await mirrored(settings)).version
+        assert report.warnings == ()
+        report = await apply_text(away, tmp_path, cohorts(signed="signed up"))
+        assert report.registry_version
+        (warning,) = report.warnings
+        assert "readers do not see version" in warning
+        assert "secret" not in warning
 
 
 async def test_status_says_the_same_from_control_and_without_it(running: ControlProcess, tmp_path: Path) -> None:

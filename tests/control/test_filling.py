@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-from cohort_store.clocks import SteppedClock
 from cohort_store.compiling import activate, assign
 from cohort_store.definition_files import read_definitions
 from cohort_store.definition_text import DefinitionText
@@ -12,7 +11,7 @@ from cohort_store.ports import Offset, Position
 from cohort_store.registry import Registry
 from cohort_store.static_lists import TeamList, digest_of
 from cohort_store.subjects import PERSON, Subject, shard_of
-from processors.control.filling import CLOCKS_APART_MS, Filling
+from processors.control.filling import Filling
 from processors.definition_changes import Values, canonical_values
 from processors.kafka.topics import DELTAS
 from processors.router.packing import Packed
@@ -39,8 +38,8 @@ class Control:
     """A control process: what it knows, and what it sends."""
 
     def __init__(self) -> None:
-        self.log, self.clock = RememberedDeltas(), SteppedClock(NOW_MS)
-        self.filling = Filling(self.log, self.clock, SHARDS, PARTITIONS)
+        self.log = RememberedDeltas()
+        self.filling = Filling(self.log, SHARDS, PARTITIONS)
         self.registry = Registry()
         self.values: Values = {}
 
@@ -50,9 +49,10 @@ class Control:
         self.values = {**self.values, **canonical_values(definitions)}
         self.registry = assign(self.registry, list(definitions.cohorts.values()), {}, applied="", now=0)
 
-    def fill(self, positions: Sequence[Position] = ()) -> int:
-        """How many messages a look sends."""
+    def fill(self, **began_ms: int) -> int:
+        """How many messages a look sends, where these shards (`s3=...`) say when they began anew."""
         before = len(self.log.sent)
+        positions = {int(shard[1:]): position(warm_from_ms=at) for shard, at in began_ms.items()}
         asyncio.run(self.filling.fill(self.registry, self.values, positions))
         return len(self.log.sent) - before
 
@@ -120,15 +120,20 @@ def test_a_list_that_was_gone_between_two_looks_is_sent_again() -> None:
     assert control.fill() > 0
 
 
-def test_lists_are_sent_again_when_a_shard_may_have_missed_them() -> None:
+def test_lists_are_sent_again_when_a_shard_may_have_missed_them_and_then_once() -> None:
     control = Control()
     control.define(v="a, b")
     control.fill()
-    for warm_from_ms, sent in ((0, False), (NOW_MS - CLOCKS_APART_MS, False), (NOW_MS - CLOCKS_APART_MS + 1, True)):
-        assert bool(control.fill([position(), position(warm_from_ms=warm_from_ms)])) is sent
-    control.clock.set(NOW_MS + 2 * CLOCKS_APART_MS)
-    assert control.fill([position(warm_from_ms=NOW_MS + 1)]) > 0
-    assert control.fill([position(warm_from_ms=NOW_MS + 1)]) == 0
+    assert control.fill(s0=0, s1=0) == 0, "they never began anew"
+    for began in (
+        {"s0": NOW_MS, "s1": 0},
+        {"s0": NOW_MS, "s1": NOW_MS - 1},
+        {"s0": NOW_MS + 1, "s1": NOW_MS - 1},
+        # A store that is an older copy of itself.
+        {"s0": NOW_MS, "s1": NOW_MS - 1},
+    ):
+        assert control.fill(**began) > 0
+        assert control.fill(**began) == 0, "whatever any clock says"
 
 
 def test_a_list_of_nobody_is_folded_at_once() -> None:
