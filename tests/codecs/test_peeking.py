@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.codecs.peeking import peek_name
+from tests.examples import aside
 
 names = st.one_of(st.sampled_from(["purchase", "event", '"event"', "a\\b", "ä", "💥", "x" * 300, ""]), st.text())
 keys = st.one_of(
@@ -54,6 +55,7 @@ def _units(text: str) -> list[int]:
     return [int.from_bytes(packed[i : i + 2], "big") for i in range(0, len(packed), 2)]
 
 
+@aside()
 @given(encoded())
 def test_a_name_that_is_told_is_the_name_that_a_full_decode_finds(message: tuple[bytes, dict[str, Any]]) -> None:
     raw, fields = message
@@ -62,6 +64,7 @@ def test_a_name_that_is_told_is_the_name_that_a_full_decode_finds(message: tuple
         assert name == fields["event"] == json.loads(raw)["event"]
 
 
+@aside()
 @given(st.lists(st.tuples(st.sampled_from(["event", "e", "properties"]), values), max_size=6))
 def test_of_a_repeated_key_the_one_is_told_that_a_full_decode_finds(members: list[tuple[str, Any]]) -> None:
     raw = "{" + ",".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in members) + "}"

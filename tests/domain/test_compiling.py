@@ -25,6 +25,7 @@ from cohort_store.registry import (
 )
 from tests.domain.roll import Roll, registry_of
 from tests.domain.strategies import START, Cohorts, cohort_sets
+from tests.examples import aside
 from tests.oracle.membership import Event, is_member
 
 DAY = 86_400_000
@@ -228,6 +229,7 @@ def test_a_version_is_complemented_when_it_holds_for_an_empty_history(when: dict
     assert last(registry_of([{"key": "c", "when": when}])).complemented is expected
 
 
+@aside()
 @given(cohort_sets())
 def test_a_version_is_complemented_exactly_when_the_oracle_says_yes_for_nobody(cohorts: Cohorts) -> None:
     registry = registry_of(cohorts)
@@ -352,6 +354,7 @@ def test_the_bytes_that_the_bound_counts_are_never_fewer_than_a_full_record_take
     assert len(encode_record(record)) <= RECORD_BYTES_MAX
 
 
+@aside()
 @given(st.lists(cohort_sets(), min_size=1, max_size=4))
 def test_any_series_of_applies_numbers_versions_upward_and_gives_no_handle_twice(series: list[Cohorts]) -> None:
     registry, meaning = Registry(), dict[int, tuple[int, int]]()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cohort_store.durations import format_duration, format_instant, parse_duration_ms, parse_instant_ms
 from cohort_store.subjects import Subject
 from cohort_store.timelines import at_or_before, first_after, union
+from tests.examples import aside
 from tests.oracle.membership import duration_ms, instant_ms
 
 
@@ -45,6 +46,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
         parse_duration_ms(text)
 
 
+@aside()
 @given(st.integers(0, 730 * 86_400_000))
 def test_a_duration_written_out_reads_back_as_itself(duration: int) -> None:
     assert parse_duration_ms(format_duration(duration)) == duration
@@ -78,11 +80,13 @@ def test_what_is_no_instant_is_refused_with_an_example(text: str) -> None:
         parse_instant_ms(text)
 
 
+@aside()
 @given(st.integers(-(2**41), 2**41))
 def test_an_instant_written_out_reads_back_as_itself(instant: int) -> None:
     assert parse_instant_ms(format_instant(instant)) == instant
 
 
+@aside()
 @given(st.integers(1, 2**31 - 1), st.integers(0, 15), st.text(max_size=20))
 def test_a_subject_written_out_reads_back_as_itself_colons_in_its_id_included(team: int, kind: int, name: str) -> None:
     assert Subject.parse(str(Subject(team, kind, name))) == Subject(team, kind, name)
@@ -92,6 +96,7 @@ entries = st.tuples(st.integers(0, 9), st.integers(0, 2**32 - 1))
 timelines = st.lists(entries, max_size=20).map(lambda found: tuple(sorted(set(found))))
 
 
+@aside()
 @given(timelines, st.lists(entries, max_size=20))
 def test_a_union_holds_every_entry_of_both_once_and_in_order(
     left: tuple[tuple[int, int], ...], right: list[tuple[int, int]]
@@ -102,6 +107,7 @@ def test_a_union_holds_every_entry_of_both_once_and_in_order(
     assert union(both, left) is both
 
 
+@aside()
 @given(timelines, st.integers(-1, 10))
 def test_a_timeline_is_cut_behind_the_last_entry_of_the_instant(
     timeline: tuple[tuple[int, int], ...], instant: int

@@ -20,6 +20,7 @@ from tests.evaluator.building import (
     person_is,
     variants,
 )
+from tests.examples import aside
 
 BUYERS = cohort_view("buyers", 1)
 SLEEPERS = cohort_view("sleepers", 2)
@@ -273,6 +274,7 @@ GROUPS = st.fixed_dictionaries(
 )
 
 
+@aside()
 @given(
     key=st.text("fg-1", min_size=1, max_size=6),
     who=st.text(min_size=1, max_size=9),

@@ -10,6 +10,7 @@ from hypothesis import given
 from cohort_store.timelines import tag_of
 from tests.domain.roll import Roll, plan_of
 from tests.domain.strategies import HORIZON, START, Cohorts, cohort_sets, histories
+from tests.examples import aside
 from tests.oracle.membership import Event, distinct_uuids, is_member, matching, members_at, turning_points
 
 PRODUCT = ("cohort_store", "processors", "evaluator")
@@ -23,6 +24,7 @@ def test_the_oracle_imports_nothing_of_the_product() -> None:
         assert [name for name in named if name.split(".")[0] in PRODUCT] == []
 
 
+@aside()
 @given(cohort_sets(), histories())
 def test_no_answer_changes_between_two_turning_points(cohorts: Cohorts, events: list[Event]) -> None:
     turning = set(turning_points(cohorts, events))

@@ -14,6 +14,7 @@ from cohort_store.definition_files import COHORT, Name, check_whole, read_defini
 from cohort_store.definition_text import DefinitionText
 from cohort_store.errors import BadDefinition
 from cohort_store.posthog.importing import import_posthog
+from tests.examples import aside
 from tests.posthog.building import PERFORMED, cohort_of, read, when_of
 
 EMAIL = {"kind": "person_property", "property": "email", "op": "icontains", "value": "@shop.test"}
@@ -156,6 +157,7 @@ def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = places_in(everything())
 
 
+@aside()
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(JUNK)), min_size=1, max_size=3))
 def test_a_file_with_anything_anywhere_is_read_or_refused_and_never_breaks(changes: list[tuple[Any, Any]]) -> None:
     value: Any = deepcopy(everything())

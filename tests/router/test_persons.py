@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from cohort_store.records import Register, register_wins
 from processors.router.persons import MEMORY_MS, RESEND_MS, Persons
+from tests.examples import aside
 
 D = (1, "d")
 FIVE_MINUTES_MS = 5 * 60_000
@@ -22,6 +23,7 @@ def told(events: list[tuple[int, str, int]]) -> Register:
     return register
 
 
+@aside()
 @given(st.lists(SEEN, min_size=1, max_size=12))
 def test_of_two_routers_the_store_names_the_person_of_an_event_at_most_five_minutes_older_than_the_newest(
     events: list[tuple[int, str, int]],
@@ -31,6 +33,7 @@ def test_of_two_routers_the_store_names_the_person_of_an_event_at_most_five_minu
     assert version >= max(time_ms for _, _, time_ms in events) - FIVE_MINUTES_MS
 
 
+@aside()
 @given(st.lists(SEEN, min_size=1, max_size=12, unique_by=lambda each: each[2] // FIVE_MINUTES_MS))
 def test_of_two_routers_the_store_names_the_newest_person_where_events_are_over_five_minutes_apart(
     events: list[tuple[int, str, int]],
