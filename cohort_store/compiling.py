@@ -16,7 +16,7 @@ import msgspec
 from cohort_store.conditions.condition import AnyCondition, Condition, RegisterCondition, Sharing
 from cohort_store.definitions import CohortDefinition, Node, parse_tree, to_plain
 from cohort_store.errors import BadDefinition, Crash
-from cohort_store.inheriting import Kept
+from cohort_store.inheriting import Kept, Known
 from cohort_store.plans import conditions_of, holds_for_empty
 from cohort_store.references import references_of, resolve_all
 from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry, VersionState
@@ -69,19 +69,35 @@ def assign(
     )
 
 
-def activate(registry: Registry, ready: int, unfolded: Collection[TeamList] = ()) -> Registry:
+def activate(
+    registry: Registry, ready: int, unfolded: Collection[TeamList] = (), *, with_history: bool = False
+) -> Registry:
     """Let every building version that all shards have folded (`ready`: the lowest shard's) take over, all at once.
 
-    One waits that reads a list in `unfolded`, and while a cohort that it refers to, or that refers to it, has a newer
-    version that waits: the two flip together. Returns `registry` itself where there is none. A version that is
-    replaced is retired.
+    One waits that reads a list in `unfolded`, where there is a history (`with_history`) one that was not filled in from
+    it, and any while a cohort that it refers to, or that refers to it, has a newer version that waits: the two flip
+    together. Returns `registry` itself where there is none. A version that is replaced is retired.
     """
     version = registry.version + 1
     lists = {team: {each.digest for each in unfolded if each.team == team} for team in registry.teams}
-    teams = {team: _team_activated(of_team, ready, version, lists[team]) for team, of_team in registry.teams.items()}
+    teams = {
+        team: _team_activated(of_team, ready, version, lists[team], with_history=with_history)
+        for team, of_team in registry.teams.items()
+    }
     if all(teams[team] is of_team for team, of_team in registry.teams.items()):
         return registry
     return msgspec.structs.replace(registry, version=version, cohorts_version=version, teams=teams)
+
+
+def backfill(registry: Registry, begins_ms: Mapping[int, int | None]) -> Registry:
+    """Note that history was filled in for the versions of these handles, and where each one's history begins.
+
+    None: there was none. Returns `registry` itself where none of the versions is there any more.
+    """
+    teams = {team: _team_backfilled(of_team, begins_ms) for team, of_team in registry.teams.items()}
+    if all(teams[team] is of_team for team, of_team in registry.teams.items()):
+        return registry
+    return msgspec.structs.replace(registry, version=registry.version + 1, teams=teams)
 
 
 def drop_retired(registry: Registry, through: int) -> Registry:
@@ -163,17 +179,19 @@ class _Assignment:
             active = before.active if before else None
             complemented = holds_for_empty(node)
             is_ready = active is None and next(lists_in(when), None) is None
+            known = kept.known_of(conditions_of(node), self.now)
             fresh = CohortVersion(
                 handle=self._handle(),
                 number=versions[-1].number + 1 if versions else 1,
                 when=when,
                 registry_version=self.registry.version + 1,
-                activated_ms=kept.complete_from(conditions_of(node), self.now),
+                activated_ms=known.from_ms,
                 complemented=complemented,
                 state=VersionState.ACTIVE if is_ready else VersionState.BUILDING,
                 replaces=active.handle if active else 0,
                 # Before a first version everybody was on the side that is not stored.
                 replaces_complemented=active.complemented if active else complemented and not is_ready,
+                backfilled=known.backfilled,
             )
             versions = (*(v for v in versions if v.state is VersionState.ACTIVE), fresh)
         cohort_id = before.id if before else self._cohort_id()
@@ -245,7 +263,8 @@ def _kept(team: TeamRegistry, present: Mapping[str, Node]) -> Kept:
     kept = Kept()
     for cohort in team.cohorts:
         if cohort.active:
-            kept.add(conditions_of(present[cohort.key]), cohort.active.activated_ms)
+            known = Known(cohort.active.activated_ms, cohort.active.backfilled)
+            kept.add(conditions_of(present[cohort.key]), known)
     return kept
 
 
@@ -264,9 +283,13 @@ def _same(before: Any, after: Any) -> bool:
     return _deterministic(before) == _deterministic(after)
 
 
-def _team_activated(team: TeamRegistry, ready: int, version: int, unfolded: set[str]) -> TeamRegistry:
+def _team_activated(
+    team: TeamRegistry, ready: int, version: int, unfolded: set[str], *, with_history: bool
+) -> TeamRegistry:
     building = {c.key: c.versions[-1] for c in team.cohorts if c.versions[-1].state is VersionState.BUILDING}
     waiting = {key for key, fresh in building.items() if fresh.registry_version > ready}
+    if with_history:
+        waiting |= {key for key, fresh in building.items() if not fresh.backfilled}
     if unfolded:
         waiting |= {key for key, fresh in building.items() if not unfolded.isdisjoint(lists_in(fresh.when))}
     if len(waiting) == len(building):
@@ -279,6 +302,24 @@ def _team_activated(team: TeamRegistry, ready: int, version: int, unfolded: set[
     cohorts = tuple(_activated(cohort, version) if cohort.key in chosen else cohort for cohort in team.cohorts)
     replaced = (_retired(cohort, version) for cohort in team.cohorts if cohort.key in chosen and cohort.active)
     return msgspec.structs.replace(team, cohorts=cohorts, retired=(*team.retired, *replaced))
+
+
+def _team_backfilled(team: TeamRegistry, begins_ms: Mapping[int, int | None]) -> TeamRegistry:
+    if not any(version.handle in begins_ms for cohort in team.cohorts for version in cohort.versions):
+        return team
+    cohorts = tuple(
+        msgspec.structs.replace(cohort, versions=tuple(_backfilled(version, begins_ms) for version in cohort.versions))
+        for cohort in team.cohorts
+    )
+    return msgspec.structs.replace(team, cohorts=cohorts)
+
+
+def _backfilled(version: CohortVersion, begins_ms: Mapping[int, int | None]) -> CohortVersion:
+    if version.handle not in begins_ms:
+        return version
+    begins = begins_ms[version.handle]
+    from_ms = version.activated_ms if begins is None else min(begins, version.activated_ms)
+    return msgspec.structs.replace(version, activated_ms=from_ms, backfilled=True)
 
 
 def _with_linked(keys: set[str], trees: Mapping[str, Any]) -> set[str]:

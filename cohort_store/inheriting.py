@@ -8,28 +8,47 @@ condition's kept entries answer which other one is said, with the reason, where 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from typing import NamedTuple
 
 from cohort_store.conditions.condition import AnyCondition, RegisterCondition, Sufficing
+from cohort_store.conditions.static_list import StaticList
+
+
+class Known(NamedTuple):
+    """How much is known of what some conditions need."""
+
+    from_ms: int
+    """Nothing was missed from this instant on."""
+    backfilled: bool
+    """Whether what came before was filled in, as far as there is a history of it."""
 
 
 class Kept:
-    """What the conditions in force keep, each from some instant on."""
+    """What the conditions in force keep, and how much of it."""
 
     def __init__(self) -> None:
-        self._by_what_is_read: dict[Hashable, list[tuple[AnyCondition, int]]] = {}
+        self._by_what_is_read: dict[Hashable, list[tuple[AnyCondition, Known]]] = {}
 
-    def add(self, conditions: Iterable[AnyCondition], from_ms: int) -> None:
-        """Conditions of which nothing was missed from that instant on."""
+    def add(self, conditions: Iterable[AnyCondition], known: Known) -> None:
+        """Conditions in force of which so much is known."""
         for condition in conditions:
-            self._by_what_is_read.setdefault(_read_by(condition), []).append((condition, from_ms))
+            self._by_what_is_read.setdefault(_read_by(condition), []).append((condition, known))
 
-    def complete_from(self, conditions: Iterable[AnyCondition], now: int) -> int:
-        """The instant from which on nothing that these conditions need was missed; `now` where one of them is new."""
-        return max((self._one(condition, now) for condition in conditions), default=now)
+    def known_of(self, conditions: Iterable[AnyCondition], now: int) -> Known:
+        """How much is known of what all these conditions need; of a new one nothing before `now`."""
+        found = [self._one(condition, now) for condition in conditions]
+        return Known(max((each.from_ms for each in found), default=now), all(each.backfilled for each in found))
 
-    def _one(self, condition: AnyCondition, now: int) -> int:
+    def _one(self, condition: AnyCondition, now: int) -> Known:
         found = self._by_what_is_read.get(_read_by(condition), ())
-        return min((from_ms for kept, from_ms in found if _suffices(kept, condition)), default=now)
+        known = (each for kept, each in found if _suffices(kept, condition))
+        unknown = Known(now, backfilled=not needs_history(condition))
+        return min(known, default=unknown, key=lambda each: (not each.backfilled, each.from_ms))
+
+
+def needs_history(condition: AnyCondition) -> bool:
+    """Whether events and properties of before matter to it. Whoever is on a static list is so from now on."""
+    return not isinstance(condition, StaticList)
 
 
 def _read_by(condition: AnyCondition) -> Hashable:

@@ -36,8 +36,8 @@ class CohortVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     registry_version: int
     """The registry version that brought it: a shard below cannot answer for it."""
     activated_ms: int
-    """From here on no event that it looks at is missing: when it was compiled, or before, where what was in force kept
-    all that it needs (inheriting.py)."""
+    """From here on no event that it looks at is missing: when it was compiled; or before, where what was in force kept
+    all that it needs (inheriting.py), or where history was filled in."""
     complemented: bool = False
     """Whether it holds for an empty history: then the store keeps the exceptions."""
     state: VersionState = VersionState.ACTIVE
@@ -49,6 +49,8 @@ class CohortVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """The registry version with which it took over: a shard that folded that one has told who was changed."""
     retired_in: int = 0
     """The registry version with which it went out of force: readers of that one or a later one never ask it."""
+    backfilled: bool = False
+    """Whether all that ClickHouse holds of what it looks at was filled in, for it or for what it inherits that from."""
 
 
 class Cohort(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
-from cohort_store.compiling import activate, drop_retired
+from cohort_store.compiling import activate, backfill, drop_retired
 from cohort_store.ports import Position
 from cohort_store.registry import Registry, VersionState
 from cohort_store.static_lists import TeamList
@@ -36,9 +36,19 @@ def building(registry: Registry) -> bool:
     )
 
 
-def taking_over(ready: int, unfolded: Collection[TeamList] = ()) -> Callable[[Registry], Registry]:
-    """The step that lets every version up to `ready` take over, but for those that read a list in `unfolded`."""
-    return lambda registry: activate(registry, ready, unfolded)
+def taking_over(
+    ready: int, unfolded: Collection[TeamList] = (), *, with_history: bool = False
+) -> Callable[[Registry], Registry]:
+    """The step that lets every version up to `ready` take over, but for those that read a list in `unfolded`.
+
+    `with_history`: nor those whose history was not filled in yet.
+    """
+    return lambda registry: activate(registry, ready, unfolded, with_history=with_history)
+
+
+def filled_in(begins_ms: Mapping[int, int | None]) -> Callable[[Registry], Registry]:
+    """The step by which the versions of these handles have their history; see compiling.backfill."""
+    return lambda registry: backfill(registry, begins_ms)
 
 
 def dropping(through: int) -> Callable[[Registry], Registry]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cohort_store.records import EMPTY, Record
-from cohort_store.timelines import Entry
+from cohort_store.timelines import Entry, Timeline
 from processors.clickhouse.translation.statements import reduction
 from processors.embedded.chdb_memory import Memory
 from processors.offline.definitions import Asked
@@ -75,11 +75,11 @@ def _kept(memory: Memory, asked: Asked, now: int) -> Iterable[list[Any]]:
 
 def _records(rows: Iterable[list[Any]]) -> dict[str, Record]:
     """By person, from the rows of a reduction."""
-    lines: dict[str, dict[int, list[Entry]]] = {}
-    for person, selector, time_ms, tag, value in rows:
-        entry = (time_ms, tag) if value is None else (time_ms, tag, value)
-        lines.setdefault(person, {}).setdefault(selector, []).append(entry)
-    return {
-        person: Record(timelines={selector: tuple(sorted(entries)) for selector, entries in of_person.items()})
-        for person, of_person in lines.items()
-    }
+    return {person: Record(timelines=_timelines(entries)) for person, entries, _ in rows}
+
+
+def _timelines(entries: Iterable[list[Any]]) -> dict[int, Timeline]:
+    lines: dict[int, list[Entry]] = {}
+    for selector, time_ms, tag, value in entries:
+        lines.setdefault(selector, []).append((time_ms, tag) if value is None else (time_ms, tag, value))
+    return {selector: tuple(sorted(line)) for selector, line in lines.items()}

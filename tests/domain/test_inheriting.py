@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cohort_store.compiling import activate, assign
 from cohort_store.conditions.condition import AnyCondition, Condition, Sufficing
 from cohort_store.definitions import parse_cohort
-from cohort_store.inheriting import Kept
+from cohort_store.inheriting import Kept, Known
 from cohort_store.plans import conditions_of
 from cohort_store.registry import Registry
 from cohort_store.timelines import Timeline, union
@@ -50,8 +50,8 @@ def whole(leaf: dict[str, Any]) -> dict[str, Any]:
 def needs_no_history(old: AnyCondition, new: AnyCondition) -> bool:
     """Whether the new one is complete since the old one is."""
     kept = Kept()
-    kept.add([old], 5)
-    return kept.complete_from([new], 9) == 5
+    kept.add([old], Known(5, backfilled=False))
+    return kept.known_of([new], 9).from_ms == 5
 
 
 @cache

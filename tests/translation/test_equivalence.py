@@ -16,7 +16,7 @@ from cohort_store.folding import Folded, ask_at, fold
 from cohort_store.plans import TeamPlan, compile_plan
 from cohort_store.records import EMPTY, Record, Register
 from processors.clickhouse.translation.sources import EVENTS_SQL, events_of
-from processors.clickhouse.translation.statements import memberships, reduction, registers_reduction
+from processors.clickhouse.translation.statements import memberships, reduction
 from processors.embedded.chdb_memory import Memory
 from tests.domain.roll import SOMEBODY, delta_of, registry_of
 from tests.domain.strategies import HORIZON, START, Cohorts, cohort_sets, histories
@@ -38,7 +38,6 @@ class Asked(NamedTuple):
     cohorts: Cohorts
     plan: TeamPlan
     reduction: str
-    registers: str
     memberships: str
 
 
@@ -50,8 +49,7 @@ def asked(cohorts: Cohorts) -> Asked:
     return Asked(
         cohorts,
         plan,
-        reduction(plan.conditions, plan.selectors, SOURCE) if plan.selectors else "",
-        registers_reduction(plan.person_properties, SOURCE),
+        reduction(plan.conditions, plan.selectors, SOURCE, plan.person_properties),
         memberships(trees, SOURCE, persons),
     )
 
@@ -76,15 +74,13 @@ def rows_of(person: str, events: Sequence[Event]) -> Iterator[Mapping[str, Any]]
 
 def reduced(memory: Memory, what: Asked, count: int, now: int) -> list[Delta]:
     """What SQL keeps of each person."""
-    entries: list[list[DeltaEntry]] = [[] for _ in range(count)]
-    writes: list[list[RegisterWrite]] = [[] for _ in range(count)]
-    if what.plan.selectors:
-        for person, *entry in memory.query(what.reduction, {"now": now}):
-            entries[int(person)].append(DeltaEntry(*entry))
-    if what.plan.person_properties:
-        for person, name, version, value in memory.query(what.registers, {"now": now}):
-            writes[int(person)].append(RegisterWrite(name, version, value))
-    return [Delta(SOMEBODY, tuple(e), tuple(w)) for e, w in zip(entries, writes, strict=True)]
+    found = [Delta(SOMEBODY)] * count
+    for person, entries, writes in memory.query(what.reduction, {"now": now}):
+        kept = Delta(SOMEBODY, tuple(DeltaEntry(*each) for each in entries), tuple(RegisterWrite(*e) for e in writes))
+        assert found[int(person)] == Delta(SOMEBODY), "one row a person"
+        assert kept != Delta(SOMEBODY), "and none of whom there is nothing"
+        found[int(person)] = kept
+    return found
 
 
 def folded(delta: Delta, plan: TeamPlan, now: int) -> Record:

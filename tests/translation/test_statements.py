@@ -14,7 +14,7 @@ from cohort_store.errors import Crash
 from cohort_store.plans import conditions_of
 from processors.clickhouse.translation.conditions import translation_of, translations
 from processors.clickhouse.translation.sources import EVENTS_SQL, events_of
-from processors.clickhouse.translation.statements import memberships, reduction, registers_reduction
+from processors.clickhouse.translation.statements import memberships, reduction
 from processors.clickhouse.translation.timelines import Bound
 from processors.embedded.chdb_memory import Memory
 from tests.domain.roll import plan_of
@@ -109,7 +109,7 @@ def both(when: dict[str, Any]) -> str:
     tree, source = parse_tree(when), events_of("log")
     bound = Bound.numbered(conditions_of(tree))
     names = [each.register for each in bound.registers]
-    kept = registers_reduction(names, source) if names else reduction(bound.conditions, bound.selectors, source)
+    kept = reduction(bound.conditions, bound.selectors, source, names)
     return f"{kept};\n{memberships({'somebody': tree}, source, lists='' if 'list' not in when else LISTS)}"
 
 

@@ -24,44 +24,37 @@ NOW = "{now:Int64} AS now"
 """The one parameter: the instant of the question."""
 
 
-def reduction(asked: Sequence[AnyBound], selectors: Mapping[int, Selector], source: str) -> str:
-    """The entries to keep of every person, each once, in no order: `(person_id, selector, time_ms, tag, value)`.
+def reduction(
+    asked: Sequence[AnyBound], selectors: Mapping[int, Selector], source: str, names: Collection[str] = ()
+) -> str:
+    """What is to be kept of every person of whom there is anything, a row each, in no order.
 
-    The value is NULL where the selector has none.
-    They are at least what each condition's `keep` keeps at `now`, or as good, with all entries later than now that
+    Rows are `(person_id, entries, registers)`, the latter two arrays of `(selector, time_ms, tag, value)` and of
+    `(name, version, value)`. An entry's value is NULL where its selector has none. `selectors` are those that the
+    conditions read, by their numbers there, `names` the registers; one of the two is not empty.
+
+    Entries are at least what each condition's `keep` keeps at `now`, or as good, with all entries later than now that
     can matter; where exact pruning takes more than SQL says well there are some more, within a constant factor of
-    what is kept, and `keep` prunes those. `selectors` are those that the conditions read, by their numbers there.
-    What reads a register keeps no entries; one condition at least must read events.
+    what is kept, and `keep` prunes those. Registers, as conditions do, know of all events of `source`, those dated
+    later than now too.
     """
     bound = Bound.of(asked, selectors)
-    kept: dict[int, list[str]] = {}
-    for each in bound.conditions:
-        lines = [f"t{number}" for number in each.selectors]
-        parts = translation_of(each.condition).keep(each.condition, lines)
-        for number, part in zip(each.selectors, parts, strict=True):
-            kept.setdefault(number, []).append(part)
-    columns = [f"arrayDistinct({_concatenated(parts)}) AS k{number}" for number, parts in sorted(kept.items())]
-    rows = [
-        f"arrayMap(e -> ({number}, e.1, e.2, {'NULL' if selectors[number].value is None else 'e.3'}), k{number})"
-        for number in sorted(kept)
-    ]
-    steps = [_source(source), *timelines(bound), step("kept", ["person_id", *columns], "FROM timelines")]
-    body = (
-        "SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value\n"
-        f"FROM kept\nARRAY JOIN {_concatenated(rows)} AS row\n"
-    )
+    steps, found = [_source(source)], list[str]()
+    if selectors:
+        steps += [*timelines(bound), *_kept(bound)]
+        found.append("kept")
+    if names:
+        latest = "(SELECT person_id, name, max((version, value)) AS latest FROM writes GROUP BY person_id, name)"
+        columns = ["person_id", "groupArray((name, latest.1, latest.2)) AS registers"]
+        steps += [
+            f"writes AS (\n    {registers.writes(names)}\n)",
+            step("written", columns, f"FROM {latest}\n    GROUP BY person_id"),
+        ]
+        found.append("written")
+    columns = ["entries" if selectors else "[] AS entries", "registers" if names else "[] AS registers"]
+    joined = found[0] if len(found) == 1 else f"{found[0]} FULL JOIN {found[1]} USING (person_id)"
+    body = f"SELECT person_id, {', '.join(columns)}\nFROM {joined}\nWHERE notEmpty(entries) OR notEmpty(registers)\n"
     return _statement(steps, body)
-
-
-def registers_reduction(names: Collection[str], source: str) -> str:
-    """The registers of every person, as rows `(person_id, name, version, value)`, each name once, in no order.
-
-    As the conditions do, they know of all events of `source`, those dated later than now too.
-    """
-    steps = [_source(source), f"writes AS (\n    {registers.writes(names)}\n)"]
-    latest = "max((version, value)) AS latest"
-    body = f"SELECT person_id, name, latest.1, latest.2\nFROM (SELECT person_id, name, {latest}\n"
-    return _statement(steps, f"{body}    FROM writes GROUP BY person_id, name)\n")
 
 
 def memberships(cohorts: Mapping[str, Node], source: str, persons: str = "", lists: str = "") -> str:
@@ -86,6 +79,25 @@ def memberships(cohorts: Mapping[str, Node], source: str, persons: str = "", lis
         step("verdicts", ["person_id", *columns], f"FROM persons{joins}"),
     ]
     return _statement(steps, f"SELECT cohort, person_id\nFROM verdicts\nARRAY JOIN {_concatenated(trees)} AS cohort\n")
+
+
+def _kept(bound: Bound) -> list[str]:
+    """The step `kept`: of every person the entries to keep, `(selector, time_ms, tag, value)`."""
+    kept: dict[int, list[str]] = {}
+    for each in bound.conditions:
+        lines = [f"t{number}" for number in each.selectors]
+        parts = translation_of(each.condition).keep(each.condition, lines)
+        for number, part in zip(each.selectors, parts, strict=True):
+            kept.setdefault(number, []).append(part)
+    rows = [_entries(number, parts, bound.selectors[number]) for number, parts in sorted(kept.items())]
+    return [step("kept", ["person_id", f"{_concatenated(rows)} AS entries"], "FROM timelines")]
+
+
+def _entries(number: int, parts: Sequence[str], selector: Selector) -> str:
+    """A selector's entries out of what each of its readers keeps."""
+    value = "NULL" if selector.value is None else "e.3"
+    rows = f"arrayMap(e -> ({number}, e.1, e.2, {value}), arrayDistinct({_concatenated(parts)}))"
+    return f"CAST({rows}, 'Array(Tuple(UInt32, Int64, UInt32, Nullable(Int64)))')"
 
 
 def _verdicts(bound: Bound) -> dict[AnyCondition, str]:

@@ -37,13 +37,12 @@ timelines AS (
 kept AS (
     SELECT
         person_id,
-        arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t0[1].1, t0), 1, 1)) AS k0,
-        arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t0[1].1, t1), 1, 1)) AS k1
+        arrayConcat(CAST(arrayMap(e -> (0, e.1, e.2, NULL), arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t0[1].1, t0), 1, 1))), 'Array(Tuple(UInt32, Int64, UInt32, Nullable(Int64)))'), CAST(arrayMap(e -> (1, e.1, e.2, NULL), arrayDistinct(arraySlice(arrayFilter(e -> e.1 = t0[1].1, t1), 1, 1))), 'Array(Tuple(UInt32, Int64, UInt32, Nullable(Int64)))')) AS entries
     FROM timelines
 )
-SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value
+SELECT person_id, entries, [] AS registers
 FROM kept
-ARRAY JOIN arrayConcat(arrayMap(e -> (0, e.1, e.2, NULL), k0), arrayMap(e -> (1, e.1, e.2, NULL), k1)) AS row
+WHERE notEmpty(entries) OR notEmpty(registers)
 ;
 WITH {now:Int64} AS now,
 (raw) -> replaceAll(

@@ -4,10 +4,17 @@ source AS (
 ),
 writes AS (
     SELECT '' AS person_id, '' AS name, toInt64(0) AS version, '' AS value WHERE false
+),
+written AS (
+    SELECT
+        person_id,
+        groupArray((name, latest.1, latest.2)) AS registers
+    FROM (SELECT person_id, name, max((version, value)) AS latest FROM writes GROUP BY person_id, name)
+    GROUP BY person_id
 )
-SELECT person_id, name, latest.1, latest.2
-FROM (SELECT person_id, name, max((version, value)) AS latest
-    FROM writes GROUP BY person_id, name)
+SELECT person_id, [] AS entries, registers
+FROM written
+WHERE notEmpty(entries) OR notEmpty(registers)
 ;
 WITH {now:Int64} AS now,
 source AS (

@@ -25,14 +25,12 @@ timelines AS (
 kept AS (
     SELECT
         person_id,
-        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 2592000000 AND e.1 <= now, t0), -1), arrayFilter(e -> e.1 > now, t0))) AS k0,
-        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 7776000000 AND e.1 <= now, t1), -3), arrayFilter(e -> e.1 > now, t1))) AS k1,
-        arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 86400000 AND e.1 <= now, t2), -1), arrayFilter(e -> e.1 > now, t2))) AS k2
+        arrayConcat(CAST(arrayMap(e -> (0, e.1, e.2, NULL), arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 2592000000 AND e.1 <= now, t0), -1), arrayFilter(e -> e.1 > now, t0)))), 'Array(Tuple(UInt32, Int64, UInt32, Nullable(Int64)))'), CAST(arrayMap(e -> (1, e.1, e.2, NULL), arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 7776000000 AND e.1 <= now, t1), -3), arrayFilter(e -> e.1 > now, t1)))), 'Array(Tuple(UInt32, Int64, UInt32, Nullable(Int64)))'), CAST(arrayMap(e -> (2, e.1, e.2, NULL), arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 86400000 AND e.1 <= now, t2), -1), arrayFilter(e -> e.1 > now, t2)))), 'Array(Tuple(UInt32, Int64, UInt32, Nullable(Int64)))')) AS entries
     FROM timelines
 )
-SELECT person_id, row.1 AS selector, row.2 AS time_ms, row.3 AS tag, CAST(row.4, 'Nullable(Int64)') AS value
+SELECT person_id, entries, [] AS registers
 FROM kept
-ARRAY JOIN arrayConcat(arrayMap(e -> (0, e.1, e.2, NULL), k0), arrayMap(e -> (1, e.1, e.2, NULL), k1), arrayMap(e -> (2, e.1, e.2, NULL), k2)) AS row
+WHERE notEmpty(entries) OR notEmpty(registers)
 ;
 WITH {now:Int64} AS now,
 source AS (
