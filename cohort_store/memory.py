@@ -252,6 +252,7 @@ class RegistryCopy:
         self.version = 0
         self.registry: bytes | None = None
         self.lists: dict[str, bytes] = {}
+        self.notes: dict[str, bytes] = {}
         self.news = asyncio.Condition()
 
 
@@ -278,6 +279,15 @@ class MemoryMirror:
 
     async def lists(self) -> dict[str, bytes]:
         return dict(self._copy.lists)
+
+    async def keep_note(self, name: str, note: bytes | None) -> None:
+        if note is None:
+            self._copy.notes.pop(name, None)
+        else:
+            self._copy.notes[name] = note
+
+    async def note(self, name: str) -> bytes | None:
+        return self._copy.notes.get(name)
 
     async def changed(self, timeout_s: float) -> bool:
         try:

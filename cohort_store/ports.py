@@ -285,6 +285,14 @@ class RegistryMirror(Protocol):
         """The parts of static lists that are held."""
         ...
 
+    async def keep_note(self, name: str, note: bytes | None) -> None:
+        """Hold a note of control's own under that name; None: none."""
+        ...
+
+    async def note(self, name: str) -> bytes | None:
+        """The note that is held."""
+        ...
+
     async def changed(self, timeout_s: float) -> bool:
         """Wait until the copy is newer than the one this object fetched last, at most so long; whether it is."""
         ...

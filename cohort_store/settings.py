@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     event_bytes_max: int = Field(1_048_576, ge=1_024, description="A longer event is refused.")
     records_cached_max: int = Field(200_000, ge=0, description="Records that an owner keeps in memory.")
     outbox_max: int = Field(100_000, ge=1, description="Changes waiting in a shard's outbox at which folding pauses.")
+    backfill_threads: int = Field(2, ge=1, le=1_024, description="Threads of ClickHouse that a backfill may take.")
+    backfill_memory_bytes: int = Field(
+        2_147_483_648, ge=67_108_864, description="Memory of ClickHouse that a query of a backfill may take."
+    )
     group_prefix: str = Field("muster", description="First part of every consumer group's name.")
     session_timeout_ms: int = Field(6_000, ge=1_000, description="Consumer group session time-out.")
 

@@ -17,13 +17,14 @@ POLL_S = 1.0
 class RedisRegistryMirror:
     """See RegistryMirror. The hash ``<prefix>:registry``, and the channel of that name with ``:changed`` behind.
 
-    Parts of static lists are fields of the hash ``<prefix>:lists``.
+    Parts of static lists are fields of the hash ``<prefix>:lists``, notes of the hash ``<prefix>:notes``.
     """
 
     def __init__(self, link: Link, prefix: str) -> None:
         self._link = link
         self._key = f"{prefix}:registry".encode()
         self._lists = f"{prefix}:lists".encode()
+        self._notes = f"{prefix}:notes".encode()
         self._channel = self._key + b":changed"
         self._publish = Script("publish.lua")
         self._fetched = 0
@@ -54,6 +55,16 @@ class RedisRegistryMirror:
         (flat,) = await self._link.run([Call(self._lists, pack(b"HGETALL", self._lists))])
         pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
         return {name.decode(): part for name, part in pairs}
+
+    async def keep_note(self, name: str, note: bytes | None) -> None:
+        field = name.encode()
+        call = pack(b"HDEL", self._notes, field) if note is None else pack(b"HSET", self._notes, field, note)
+        await self._link.run([Call(self._notes, call)])
+
+    async def note(self, name: str) -> bytes | None:
+        (note,) = await self._link.run([Call(self._notes, pack(b"HGET", self._notes, name.encode()))])
+        found: bytes | None = note
+        return found
 
     async def changed(self, timeout_s: float) -> bool:
         loop = asyncio.get_running_loop()

@@ -54,7 +54,7 @@ class RefusedRows(Reject):
     """ClickHouse refused an INSERT for what is in some of its rows. The message is ClickHouse's own."""
 
 
-async def connect(url: str) -> AsyncClient:
+async def connect(url: str, answer_timeout_s: int = ANSWER_TIMEOUT_S) -> AsyncClient:
     """A client of the ClickHouse at `http(s)://user:password@host:port/database`. The caller closes it.
 
     Raises BadAddress for another form of URL, Retry where nothing answers.
@@ -71,7 +71,7 @@ async def connect(url: str) -> AsyncClient:
             database=parts.path.strip("/") or DATABASE_DEFAULT,
             secure=parts.scheme == "https",
             connect_timeout=CONNECT_TIMEOUT_S,
-            send_receive_timeout=ANSWER_TIMEOUT_S,
+            send_receive_timeout=answer_timeout_s,
         )
 
 

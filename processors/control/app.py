@@ -1,4 +1,4 @@
-"""The Faust app: two agents, six timers, two windowed tables and two web views.
+"""The Faust app: two agents, nine timers, two windowed tables and two web views.
 
 Its topics must exist before it starts, with their exact partitions (`topics_of`): it waits for ever otherwise.
 Only the process that owns the one partition of `muster.definitions` changes the registry; should two believe so,
@@ -23,6 +23,7 @@ from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
 from cohort_store.ports import MembershipReader
 from cohort_store.settings import Settings
+from processors.backfill.filling_in import FillingIn
 from processors.control.books import History, read_change, write_down
 from processors.control.compiler import Compiler
 from processors.control.filling import Filling
@@ -32,6 +33,7 @@ from processors.control.life import (
     SourceWatch,
     building,
     dropping,
+    filled_in,
     ready_of,
     taking_over,
     with_sources,
@@ -48,8 +50,11 @@ LOOK_S = 5.0
 DROP_S = 1.0
 """How often it is looked whether what was retired may go."""
 MIRROR_S = 2.0
+FIRST_SOURCES_S = 1.0
 SOURCES_S = 30.0
 FORGET_S = 10.0
+BACKFILL_S = 1.0
+"""How often it is looked whether a version lacks its history."""
 FILL_S = 10.0
 """How often it is looked whether a shard may lack a part of a static list; see static_list.REFILLED_WITHIN_MS."""
 BATCH_CHANGES_MAX = 2_000
@@ -87,6 +92,8 @@ class Parts:
     sources: Callable[[], Awaitable[Mapping[str, tuple[int, ...]]]]
     ends: Ends
     filling: Filling
+    backfill: FillingIn | None
+    """None where there is no history."""
     clock: Clock
     elapsed_ms: Callable[[], int]
 
@@ -115,6 +122,7 @@ def build_app(settings: Settings, parts: Parts) -> faust.App:
     turns = _Turns(app)
     _compile_definitions(app, parts, turns)
     _keep_books(app, parts, flow)
+    _tend_versions(turns, settings, parts)
     _tend(turns, settings, parts, flow)
     _show(app, settings, parts, flow)
     return app
@@ -189,23 +197,37 @@ def _changes(events: Sequence[Any]) -> Iterator[tuple[int, Change]]:
             )
 
 
-def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> None:
-    watch, retirement = SourceWatch(settings.sources), Retirement()
+def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
+    """Bring versions into force: fill in their lists and their history, then let them take over."""
     compiler = parts.compiler
 
     async def take_over() -> None:
-        if not compiler.registry.sources:
-            await list_sources()
         if building(compiler.registry):
             positions = await parts.reader.positions(range(settings.shards))
             await parts.filling.fill(compiler.registry, compiler.lists, positions)
             unfolded = parts.filling.unfolded(compiler.registry, positions)
-            await compiler.change(taking_over(ready_of(positions, settings.shards), unfolded))
+            ready, with_history = ready_of(positions, settings.shards), parts.backfill is not None
+            await compiler.change(taking_over(ready, unfolded, with_history=with_history))
 
     async def fill_lists() -> None:
         if compiler.lists:
             positions = await parts.reader.positions(range(settings.shards))
             await parts.filling.fill(compiler.registry, compiler.lists, positions)
+
+    async def backfill() -> None:
+        if parts.backfill is not None and compiler.registry.sources:
+            begins_ms = await parts.backfill.fill(compiler.registry)
+            if begins_ms:
+                await compiler.change(filled_in(begins_ms))
+
+    for interval_s, step in ((TAKE_OVER_S, take_over), (FILL_S, fill_lists), (BACKFILL_S, backfill)):
+        turns.every(interval_s, step)
+
+
+def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> None:
+    """Keep the registry true to the world, and its mirror to it."""
+    watch, retirement = SourceWatch(settings.sources), Retirement()
+    compiler = parts.compiler
 
     async def drop_what_retired() -> None:
         registry = compiler.registry
@@ -218,16 +240,19 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
         found = watch.look(await parts.sources(), compiler.registry.sources)
         await compiler.change(with_sources(found))
 
+    async def list_first_sources() -> None:
+        if not compiler.registry.sources:
+            await list_sources()
+
     async def forget() -> None:
         flow.forget(_owned(turns.app, MEMBERSHIP_CHANGES), parts.clock.now_ms())
 
     for interval_s, step in (
-        (TAKE_OVER_S, take_over),
         (DROP_S, drop_what_retired),
         (LOOK_S, compiler.compile),
         (MIRROR_S, compiler.repair_mirror),
+        (FIRST_SOURCES_S, list_first_sources),
         (SOURCES_S, list_sources),
-        (FILL_S, fill_lists),
         (FORGET_S, forget),
     ):
         turns.every(interval_s, step)

@@ -12,26 +12,18 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from cohort_store.deltas import Delta
 from cohort_store.ports import Position
 from cohort_store.registry import Registry
 from cohort_store.static_lists import TeamList, members_of, write_of
 from cohort_store.subjects import PERSON, Subject
+from processors.backfill.ports import DeltaLog
 from processors.definition_changes import Values, list_chunks, lists_needed
 from processors.kafka.topics import DELTAS
 from processors.router.packing import Packed, Packer
 
 _log = logging.getLogger(__name__)
-
-
-class DeltaLog(Protocol):
-    """The deltas' topic, for one who wants to know where they stand in it."""
-
-    async def send(self, messages: Sequence[Packed]) -> dict[int, int]:
-        """By partition, the offset behind the messages, once all are acknowledged. Raises Retry where not all are."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

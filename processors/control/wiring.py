@@ -5,29 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
-
-from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from cohort_store.clocks import clock_from
 from cohort_store.errors import Crash, Retry
+from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, check_shards, decode_registry
 from cohort_store.settings import Settings
+from processors.archive.wiring import ROLE as ARCHIVE
+from processors.backfill.filling_in import FillingIn, FillingParts
+from processors.backfill.ports import Notes, SeedLog
 from processors.clickhouse.changes import ChangesTable
+from processors.clickhouse.seed_history import SeedHistory
 from processors.control.app import Parts, build_app, folder_of, topics_of
 from processors.control.compiler import Compiler
 from processors.control.filling import Filling
 from processors.control.registry_log import RegistryLog
 from processors.control.status import Status, status_of
 from processors.kafka import clients
-from processors.kafka.ends import end_offsets
-from processors.kafka.list_log import KafkaDeltaLog
+from processors.kafka.activation import MarkedActivations
+from processors.kafka.archived import ArchivedOffsets
+from processors.kafka.delta_log import KafkaDeltaLog, ends_of_deltas
 from processors.kafka.single_partition import SinglePartitionLog
 from processors.kafka.sources import partitions_of
-from processors.kafka.topics import DEFINITIONS, DELTAS, REGISTRY, ensure_topics
+from processors.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics
 from processors.process import run_until_signalled
 
 BEGIN_RETRY_S = 1.0
@@ -73,7 +75,7 @@ async def status(settings: Settings) -> Status:
         stack.push_async_callback(reader.aclose)
         copy = await mirror.fetch()
         try:
-            ends = await _ends_of_deltas(settings)
+            ends = await ends_of_deltas(settings.kafka, range(settings.partitions))
         except Retry:
             ends = None
         registry = decode_registry(copy) if copy else Registry()
@@ -95,15 +97,33 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
     producer = clients.producer(settings.kafka)
     await producer.start()
     stack.push_async_callback(producer.stop)
+    deltas = KafkaDeltaLog(settings.kafka, producer)
     return Parts(
         compiler=Compiler(definitions, RegistryLog(registry), mirror, clock, settings.shards),
         reader=reader,
         history=history,
         sources=lambda: partitions_of(settings.kafka, settings.sources),
-        ends=lambda: _ends_of_deltas(settings),
-        filling=Filling(KafkaDeltaLog(producer), settings.shards, settings.partitions),
+        ends=lambda: ends_of_deltas(settings.kafka, range(settings.partitions)),
+        filling=Filling(deltas, settings.shards, settings.partitions),
+        backfill=_backfill(settings, deltas, mirror, reader) if settings.clickhouse else None,
         clock=clock,
         elapsed_ms=_elapsed_ms,
+    )
+
+
+def _backfill(settings: Settings, deltas: SeedLog, notes: Notes, reader: MembershipReader) -> FillingIn:
+    group = clients.group_of(settings, ARCHIVE)
+    return FillingIn(
+        FillingParts(
+            history=SeedHistory(settings.clickhouse, settings.backfill_threads, settings.backfill_memory_bytes),
+            activations=MarkedActivations(settings.kafka, settings.mark_interval_ms),
+            archived=ArchivedOffsets(settings.kafka, group, settings.event_sources),
+            deltas=deltas,
+            notes=notes,
+            reader=reader,
+            shards=settings.shards,
+            partitions=settings.partitions,
+        )
     )
 
 
@@ -126,15 +146,6 @@ async def _begin(compiler: Compiler) -> None:
             await asyncio.sleep(BEGIN_RETRY_S)
         else:
             return
-
-
-async def _ends_of_deltas(settings: Settings) -> Mapping[int, int]:
-    partitions = [TopicPartition(DELTAS, partition) for partition in range(settings.partitions)]
-    try:
-        found = await end_offsets(settings.kafka, partitions)
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Retry(f"the ends of {DELTAS} cannot be looked up ({error!r})") from error
-    return {partition.partition: end for partition, end in found.items()}
 
 
 def _quieten() -> None:

@@ -74,7 +74,7 @@ def group_consumer(settings: Settings, role: str) -> AIOKafkaConsumer:
     session_ms = settings.session_timeout_ms
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
-        group_id=f"{settings.group_prefix}-{role}",
+        group_id=group_of(settings, role),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
@@ -85,6 +85,11 @@ def group_consumer(settings: Settings, role: str) -> AIOKafkaConsumer:
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
         key_deserializer=parsed_records.as_parsed,
     )
+
+
+def group_of(settings: Settings, role: str) -> str:
+    """The name of the role's consumer group."""
+    return f"{settings.group_prefix}-{role}"
 
 
 async def stop(consumer: AIOKafkaConsumer) -> None:

@@ -69,6 +69,18 @@ async def test_parts_of_lists_are_held_as_last_told_whatever_bytes_they_are(mirr
     assert await reader.lists() == {}
 
 
+async def test_a_note_is_held_until_it_is_taken_away(mirrors: Mirrors) -> None:
+    control, other = mirrors
+    assert await other.note("n") is None
+    await control.keep_note("n", b"\x00[]")
+    await control.keep_note("m", b"")
+    await control.keep_note("n", b"2")
+    assert (await other.note("n"), await other.note("m")) == (b"2", b"")
+    await control.keep_note("n", None)
+    await control.keep_note("n", None)
+    assert (await other.note("n"), await other.note("m")) == (None, b"")
+
+
 async def test_who_waits_hears_of_a_new_version_before_polling_would_tell(mirrors: Mirrors) -> None:
     control, reader = mirrors
     await control.publish(b"one", 1)

@@ -1,0 +1,108 @@
+"""What filling in needs of the world."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from cohort_store.deltas import DeltaEntry, RegisterWrite
+from processors.backfill.wanted import Wanted
+from processors.router.packing import Packed
+from processors.router.progress import Source
+
+
+class Seed(NamedTuple):
+    """What is to be kept of one person."""
+
+    person: str
+    entries: tuple[DeltaEntry, ...]
+    registers: tuple[RegisterWrite, ...]
+
+
+class Part(NamedTuple):
+    """A share of all persons: those whose hash falls on `number` of `of`."""
+
+    number: int
+    of: int
+
+
+class History(Protocol):
+    """All events of the past. Every method raises Retry where it cannot be asked."""
+
+    async def begins_ms(self, team: int) -> int | None:
+        """The time of the team's first event; None where there is none."""
+        ...
+
+    async def persons(self, team: int) -> int:
+        """How many persons it knows of, roughly."""
+        ...
+
+    def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
+        """What is to be kept at `pruned_ms` of a part's persons, block by block; who has nothing is left out."""
+        ...
+
+
+class Activations(Protocol):
+    """From where on live events are read with a version of the registry."""
+
+    async def of(self, registry_version: int, sources: Iterable[Source]) -> dict[Source, int]:
+        """The offset of each source partition, once routers have told all of them. Waits; raises Retry."""
+        ...
+
+
+class Archived(Protocol):
+    """How much of the sources the history holds."""
+
+    async def missing(self, activations: Mapping[Source, int]) -> dict[Source, int]:
+        """The partitions of which it does not hold everything before these offsets, and how many messages it lacks."""
+        ...
+
+
+class DeltaLog(Protocol):
+    """The deltas' topic, for one who wants to know where they stand in it."""
+
+    async def send(self, messages: Sequence[Packed]) -> dict[int, int]:
+        """By partition, the offset behind the messages, once all are acknowledged. Raises Retry where not all are."""
+        ...
+
+
+class SeedLog(DeltaLog, Protocol):
+    """The same, for one who comes back to it later."""
+
+    async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """By partition, the offset of its next message. Raises Retry."""
+        ...
+
+
+class Notes(Protocol):
+    """A few lines that outlive the process, but not necessarily the store."""
+
+    async def note(self, name: str) -> bytes | None:
+        """What was kept under that name."""
+        ...
+
+    async def keep_note(self, name: str, note: bytes | None) -> None:
+        """Keep it from here on; None: nothing."""
+        ...
+
+
+class FillingStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far the filling in has come."""
+
+    registry_version: int
+    handles: tuple[int, ...]
+    """The versions that it is for."""
+    waits_for: str = ""
+    """What it waits for, as half a sentence; empty while it reads."""
+    team: int = 0
+    part: int = 0
+    """Parts of this team that are done."""
+    parts: int = 0
+    persons: int = 0
+    """Persons who were seeded so far, of all teams."""
+    activations: tuple[tuple[str, int, int], ...] = ()
+    """(topic, partition, offset): live events are read for these versions from there on."""
+    behind: tuple[tuple[int, int], ...] = ()
+    """(partition, offset) of the deltas: what was sent lies before."""

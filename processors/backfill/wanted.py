@@ -1,0 +1,61 @@
+"""What is to be filled in: the versions that lack their history, and what is to be kept for them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from cohort_store.plans import AnyBound, BoundRegister, TeamPlan, compile_plan
+from cohort_store.records import RESERVED_PREFIX
+from cohort_store.registry import Registry, TeamRegistry
+from cohort_store.selectors import Selector
+
+
+class Wanted(NamedTuple):
+    """Of one team."""
+
+    team: int
+    handles: frozenset[int]
+    """The versions."""
+    asked: tuple[AnyBound, ...]
+    """Their conditions, each once."""
+    selectors: Mapping[int, Selector]
+    """What those read of events, by handle."""
+    properties: frozenset[str]
+    """What those read of persons."""
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether no history can matter to them."""
+        return not self.selectors and not self.properties
+
+
+def wanted(registry: Registry) -> list[Wanted]:
+    """By team, what lacks its history; empty where nothing does."""
+    plan = compile_plan(registry)
+    return list(_of_teams(registry, plan.teams))
+
+
+def _of_teams(registry: Registry, plans: Mapping[int, TeamPlan]) -> Iterator[Wanted]:
+    for number, team in registry.teams.items():
+        handles = _lacking(team)
+        if handles:
+            yield _wanted(number, handles, plans[number])
+
+
+def _lacking(team: TeamRegistry) -> frozenset[int]:
+    versions = (version for cohort in team.cohorts for version in cohort.versions)
+    return frozenset(version.handle for version in versions if not version.backfilled)
+
+
+def _wanted(team: int, handles: frozenset[int], plan: TeamPlan) -> Wanted:
+    indices = {index for cohort in plan.cohorts if cohort.handle in handles for index in cohort.conditions}
+    asked = tuple(plan.conditions[index] for index in sorted(indices))
+    registers = {each.register for each in asked if isinstance(each, BoundRegister)}
+    return Wanted(
+        team,
+        handles,
+        asked,
+        {handle: plan.selectors[handle] for each in asked for handle in each.selectors},
+        frozenset(name for name in registers if not name.startswith(RESERVED_PREFIX)),
+    )

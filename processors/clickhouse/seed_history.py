@@ -1,0 +1,116 @@
+"""What is to be kept of everybody, out of the archived events: see ``processors.backfill.ports.History``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cohort_store.errors import Retry
+from processors.backfill.ports import Part, Seed
+from processors.backfill.wanted import Wanted
+from processors.clickhouse.client import connect, translated
+from processors.clickhouse.translation.statements import reduction
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import AsyncClient
+
+ANSWER_TIMEOUT_S = 3_600
+"""How long ClickHouse may be silent while it reduces a part."""
+
+_EXISTS = "EXISTS TABLE events"
+_BEGINS = "SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32}"
+_PAIRED = """
+    SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
+    GROUP BY distinct_id
+"""
+_PERSON = "multiIf(person_id != '', person_id, owner != '', owner, distinct_id)"
+_PERSONS = f"""
+WITH paired AS ({_PAIRED})
+SELECT uniq({_PERSON}) FROM events LEFT JOIN paired USING (distinct_id) WHERE team_id = {{team:UInt32}}
+"""  # noqa: S608 - parts of ours
+# What is as good as the same event is one by its entry, time and tag, so FINAL is not needed.
+_SOURCE = f"""
+    WITH paired AS ({_PAIRED})
+    SELECT
+        {_PERSON} AS person_id,
+        event,
+        toUnixTimestamp64Milli(timestamp) AS time_ms,
+        CRC32(lower(toString(uuid))) AS tag,
+        properties,
+        '' AS person_properties
+    FROM events LEFT JOIN paired USING (distinct_id)
+    WHERE team_id = {{team:UInt32}} AND cityHash64({_PERSON}) % {{of:UInt32}} = {{part:UInt32}}
+"""  # noqa: S608 - parts of ours
+
+_decode = msgspec.json.Decoder(Seed).decode
+
+
+class SeedHistory:
+    """The archive's table `events`. ClickHouse is held to so many threads, and so many bytes of memory."""
+
+    def __init__(self, url: str, threads: int, memory_bytes: int) -> None:
+        self._url = url
+        self._limits = {
+            "max_threads": threads,
+            "max_memory_usage": memory_bytes,
+            "max_bytes_before_external_group_by": memory_bytes // 2,
+            "output_format_json_quote_64bit_integers": 0,
+        }
+
+    async def begins_ms(self, team: int) -> int | None:
+        """The time of the team's first event; None where there is none."""
+        async with connected(self._url) as client:
+            if not await client.command(_EXISTS):
+                return None
+            ((begins, count),) = (await client.query(_BEGINS, {"team": team}, settings=self._limits)).result_rows
+            return int(begins) if count else None
+
+    async def persons(self, team: int) -> int:
+        """How many persons it knows of, roughly."""
+        async with connected(self._url) as client:
+            ((count,),) = (await client.query(_PERSONS, {"team": team}, settings=self._limits)).result_rows
+            return int(count)
+
+    async def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
+        """What is to be kept at `pruned_ms` of a part's persons, as it comes."""
+        sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
+        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
+        async with connected(self._url) as client:
+            answer = await client.raw_stream(sql, asked, settings=self._limits, fmt="JSONCompactEachRow")
+            async with answer:
+                async for block in _blocks(answer):
+                    yield block
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[AsyncClient]:
+    """A client for the length of a block; what goes wrong in it is Retry."""
+    client = await connect(url, ANSWER_TIMEOUT_S)
+    try:
+        with translated():
+            yield client
+    finally:
+        await client.close()
+
+
+async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[Sequence[Seed]]:
+    """The rows of each chunk, as they are whole. Raises Retry where the answer breaks off with an error's text."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        if lines:
+            yield [_row(line) for line in lines]
+    if rest:
+        yield [_row(rest)]
+
+
+def _row(line: bytes) -> Seed:
+    try:
+        return _decode(line)
+    except msgspec.MsgspecError:
+        raise Retry(f"ClickHouse broke off its answer: {line[:300].decode(errors='replace')}") from None

@@ -1,0 +1,97 @@
+"""History through every real part: who did it before a cohort was defined is in it soon after."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.cli.test_up import END_S_MAX, Up, eventually, pytestmark, start
+
+__all__ = ["pytestmark"]
+
+NOW = datetime.now(UTC)
+
+
+def event(person: str, name: str, days_ago: float, **properties: Any) -> dict[str, Any]:
+    time = (NOW - timedelta(days=days_ago)).isoformat()
+    return {"event": name, "person_id": person, "timestamp": time, "properties": properties}
+
+
+PAST = [
+    *(event("ann", "buy", days_ago) for days_ago in (40, 5, 4, 3)),
+    *(event("bob", "buy", days_ago) for days_ago in (40, 39, 5)),
+    event("cyd", "look", 20, **{"$set": {"plan": "pro"}}),
+    event("dan", "look", 2),
+    {**event("", "buy", 1), "person_id": None, "distinct_id": "d-ann"},
+    {**event("ann", "look", 6), "distinct_id": "d-ann"},
+]
+BUYERS = {"key": "buyers", "when": {"kind": "count", "event": "buy", "n": 3, "within": "30d"}}
+COHORTS: list[dict[str, Any]] = [
+    BUYERS,
+    {"key": "first-buyers", "when": {"kind": "first_time", "event": "buy", "within": "45d"}},
+    {"key": "pro", "when": {"kind": "person_property", "property": "plan", "value": "pro"}},
+    {"key": "lookers", "when": {"all": [
+        {"kind": "performed", "event": "look", "within": "30d"},
+        {"not": {"kind": "performed", "event": "buy", "within": "60d"}}]}},
+    {"key": "idle", "when": {"not": {"kind": "performed", "event": "any", "within": "10d"}}},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = start(tmp_path_factory.mktemp("backfill"))
+    try:
+        tell(running, PAST)
+        apply(running, COHORTS)
+        yield running
+    finally:
+        running.process.terminate()
+        running.process.wait(END_S_MAX)
+
+
+def tell(up: Up, events: list[dict[str, Any]]) -> None:
+    file = up.folder / "events.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in events))
+    assert up.answer("send", str(file))["sent"] == len(events)
+
+
+def apply(up: Up, cohorts: list[dict[str, Any]]) -> None:
+    file = up.folder / "cohorts.json"
+    file.write_text(json.dumps({"cohorts": cohorts}))
+    done = up.muster("apply", str(file))
+    assert done.returncode == 0, done.stderr
+
+
+def members(up: Up, cohort: str) -> set[str]:
+    return set(up.answer("who", cohort)["ids"])
+
+
+def test_who_did_it_before_the_cohort_was_defined_is_in_it(up: Up) -> None:
+    eventually(lambda: members(up, "buyers") == {"ann"})
+    eventually(lambda: members(up, "first-buyers") == {"ann", "bob"})
+    eventually(lambda: members(up, "pro") == {"cyd"})
+    eventually(lambda: members(up, "lookers") == {"cyd", "dan"})
+
+
+def test_the_status_says_from_when_on_nothing_is_missing(up: Up) -> None:
+    begins = int((NOW - timedelta(days=40)).timestamp() * 1_000)
+    eventually(lambda: all(each["complete_from_ms"] == begins for each in up.answer("status")["cohorts"]))
+    states = {each["key"]: each["state"] for each in up.answer("status")["cohorts"]}
+    assert (states["buyers"], states["idle"]) == ("ready", "ready")
+
+
+def test_an_edit_takes_over_with_its_history_and_one_that_needs_none_at_once(up: Up) -> None:
+    eventually(lambda: up.answer("status")["cohorts"][0]["state"] == "ready")
+    apply(up, [{**BUYERS, "when": {**BUYERS["when"], "within": "60d"}}, *COHORTS[1:]])
+    seen: list[set[str]] = []
+
+    def holds() -> bool:
+        seen.append(members(up, "buyers"))
+        return seen[-1] == {"ann", "bob"}
+
+    eventually(holds)
+    assert all(each in ({"ann"}, {"ann", "bob"}) for each in seen), "the old members, or the new ones whole"
+    apply(up, [{**BUYERS, "when": {**BUYERS["when"], "within": "6d", "n": 3}}, *COHORTS[1:]])
+    eventually(lambda: members(up, "buyers") == {"ann"})
