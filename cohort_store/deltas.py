@@ -10,6 +10,9 @@ Layout (frozen by golden tests): the byte 1, then msgpack
 delta ``[[team, kind, id], [[selector, time_ms, tag, value | nil], …], [[name, version, value], …], arrival_ms | nil]``
 and mark ``[topic, partition, through_ms, next_offset]``: the tuples below as they are, so that nothing is built twice.
 Deltas are grouped by shard, since the sender has to work it out and the owner need not again.
+
+A message of seeds, history that is filled in, begins with the byte 2, and has in the place of the marks what is whole
+again with it: ``[shard, warm_from_ms]``.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from cohort_store.errors import Reject
 from cohort_store.subjects import Subject, shard_of
 
 SCHEMA = b"\x01"
+SEEDS_SCHEMA = b"\x02"
 MESSAGE_BYTES_MAX = 512 * 1024
 
 
@@ -62,6 +66,13 @@ class Mark(NamedTuple):
     next_offset: int
 
 
+class Restored(NamedTuple):
+    """With the messages up to this one, a shard that began anew at `warm_from_ms` lacks nothing any more."""
+
+    shard: int
+    warm_from_ms: int
+
+
 class ShardDeltas(NamedTuple):
     """The deltas of a message that belong to one shard, in order."""
 
@@ -76,6 +87,9 @@ class DeltaMessage(NamedTuple):
     registry_version: int
     shards: tuple[ShardDeltas, ...] = ()
     marks: tuple[Mark, ...] = ()
+    is_seeds: bool = False
+    """Whether its deltas are history that is filled in."""
+    restored: tuple[Restored, ...] = ()
 
     @property
     def deltas(self) -> tuple[Delta, ...]:
@@ -96,6 +110,7 @@ PackedGroup = tuple[int, Sequence[bytes]]
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], tuple[Mark, ...]])
+_seeds_decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], tuple[Restored, ...]])
 
 
 def by_shard(deltas: Iterable[Delta], shards: int) -> tuple[ShardDeltas, ...]:
@@ -115,10 +130,27 @@ def pack_message(
     message_id: bytes, registry_version: int, groups: Sequence[PackedGroup], marks: Sequence[Mark] = ()
 ) -> bytes:
     """A whole message from deltas that `encode_delta` packed."""
-    parts = [SCHEMA, b"\x94", _encoder.encode(message_id), _encoder.encode(registry_version), _length(groups)]
+    return _packed(SCHEMA, message_id, registry_version, groups, marks)
+
+
+def pack_seeds(
+    message_id: bytes, registry_version: int, groups: Sequence[PackedGroup], restored: Sequence[Restored] = ()
+) -> bytes:
+    """A whole message of seeds."""
+    return _packed(SEEDS_SCHEMA, message_id, registry_version, groups, restored)
+
+
+def _packed(
+    schema: bytes,
+    message_id: bytes,
+    registry_version: int,
+    groups: Sequence[PackedGroup],
+    last: Sequence[Mark] | Sequence[Restored],
+) -> bytes:
+    parts = [schema, b"\x94", _encoder.encode(message_id), _encoder.encode(registry_version), _length(groups)]
     for shard, deltas in groups:
         parts += (b"\x92", _encoder.encode(shard), _length(deltas), *deltas)
-    parts.append(_encoder.encode(marks))
+    parts.append(_encoder.encode(last))
     return b"".join(parts)
 
 
@@ -130,14 +162,20 @@ def _length(items: Sequence[object]) -> bytes:
 def encode_message(message: DeltaMessage) -> bytes:
     """A whole message."""
     groups = [(shard, [encode_delta(delta) for delta in deltas]) for shard, deltas in message.shards]
+    if message.is_seeds:
+        return pack_seeds(message.id, message.registry_version, groups, message.restored)
     return pack_message(message.id, message.registry_version, groups, message.marks)
 
 
 def decode_message(raw: bytes) -> DeltaMessage:
     """The inverse of `encode_message`. Raises Reject for bytes of another schema or shape."""
-    if raw[:1] != SCHEMA:
-        raise Reject(f"delta message starts with {raw[:1]!r}, not with schema {SCHEMA!r}; is its sender newer?")
+    schema = raw[:1]
     try:
-        return DeltaMessage(*_decoder.decode(memoryview(raw)[1:]))
+        if schema == SCHEMA:
+            return DeltaMessage(*_decoder.decode(memoryview(raw)[1:]))
+        if schema == SEEDS_SCHEMA:
+            message_id, version, shards, restored = _seeds_decoder.decode(memoryview(raw)[1:])
+            return DeltaMessage(message_id, version, shards, (), is_seeds=True, restored=restored)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise Reject(f"delta message of {len(raw)} bytes is not readable: {error}") from None
+    raise Reject(f"delta message starts with {schema!r}, which is no schema known here; is its sender newer?")

@@ -131,15 +131,15 @@ class FillingIn:
     async def _seed_part(self, team: Wanted, registry_version: int, part: Part) -> tuple[int, dict[int, int]]:
         """How many persons were seeded, and the offsets behind them."""
         parts, before, behind = self._parts, dict[int, int](), dict[int, int]()
-        persons = 0
-        async with aclosing(parts.history.seeds(team, await self._pruned_ms(), part)) as blocks:
+        persons, pruned_ms = 0, await self._pruned_ms()
+        async with aclosing(parts.history.seeds(team, pruned_ms, part)) as blocks:
             async for piece in _pieces(blocks):
                 persons += len(piece)
                 packer = Packer(parts.shards, parts.partitions)
                 for seed in piece:
-                    packer.add(Delta(Subject(team.team, PERSON, seed.person), seed.entries, seed.registers))
+                    packer.add(_delta(team.team, seed, pruned_ms))
                 await self._until_folded(before)
-                before = await parts.deltas.send(packer.messages(registry_version))
+                before = await parts.deltas.send(packer.seeds(registry_version))
                 behind.update(before)
         return persons, behind
 
@@ -178,6 +178,13 @@ class FillingIn:
         if status != self._status:
             self._status = status
             await self._parts.notes.keep_note(NOTE, msgspec.json.encode(status))
+
+
+def _delta(team: int, seed: Seed, pruned_ms: int) -> Delta:
+    """The seed as a delta. Of its entries, those that are still to come then are held to the bound of live ones."""
+    is_ahead = any(entry.time_ms > pruned_ms for entry in seed.entries)
+    subject = Subject(team, PERSON, seed.person)
+    return Delta(subject, seed.entries, seed.registers, pruned_ms if is_ahead else None)
 
 
 async def _pieces(blocks: AsyncIterator[Sequence[Seed]]) -> AsyncIterator[Sequence[Seed]]:

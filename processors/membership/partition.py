@@ -63,8 +63,10 @@ class Partition:
                 work = works.get(number)
                 if work is None:
                     work = works[number] = Work(self.shards[number], {})
-                for delta in deltas:
-                    _put(work, delta)
+                _put(work, deltas, is_seeds=message.is_seeds)
+            for number, warm_from_ms in message.restored:
+                if folded.get(number, offset + 1) <= offset:
+                    works.setdefault(number, Work(self.shards[number], {})).restored_ms = warm_from_ms
         if messages[-1].offset >= self.offset.next:
             self.offset = Offset(messages[-1].offset + 1, messages[-1].message.id)
         self.was_sought = False
@@ -97,11 +99,16 @@ def _next(shard: Shard) -> int:
     return shard.position.offsets.get(DELTAS, _NO_OFFSET).next
 
 
-def _put(work: Work, delta: Delta) -> None:
-    subject = delta.subject
-    if subject.kind != DISTINCT_ID:
-        work.deltas.setdefault(subject, []).append(delta)
-        return
-    for name, version, value in delta.registers:
-        if name == PERSON_REGISTER:
-            work.distinct_ids.append(DistinctIdWrite(subject.team, subject.id, value, version))
+def _put(work: Work, deltas: Sequence[Delta], *, is_seeds: bool) -> None:
+    for delta in deltas:
+        subject = delta.subject
+        if subject.kind != DISTINCT_ID:
+            work.deltas.setdefault(subject, []).append(delta)
+            continue
+        for name, version, value in delta.registers:
+            if name == PERSON_REGISTER:
+                work.distinct_ids.append(DistinctIdWrite(subject.team, subject.id, value, version))
+    if is_seeds:
+        work.seeded.update(delta.subject for delta in deltas)
+    elif work.seeded:
+        work.seeded.difference_update(delta.subject for delta in deltas)

@@ -73,11 +73,15 @@ class Work:
     offsets: Mapping[str, Offset]
     deltas: dict[Subject, list[Delta]] = field(default_factory=dict)
     distinct_ids: list[DistinctIdWrite] = field(default_factory=list)
+    seeded: set[Subject] = field(default_factory=set)
+    """Of whom all that waits is history that is filled in."""
+    restored_ms: int | None = None
+    """With all of it folded, the shard is whole again if that is when it began anew."""
 
     @property
     def has_input(self) -> bool:
         """Whether there is anything to fold; without, only timers are left, which come up again by themselves."""
-        return bool(self.deltas or self.distinct_ids)
+        return bool(self.deltas or self.distinct_ids or self.restored_ms is not None)
 
 
 class Instant(NamedTuple):
@@ -127,11 +131,11 @@ class Draft:
     earliest_ms: int | None = None
     wire_instant: str = ""
 
-    def fold(self, subject: Subject, before: Record, deltas: Sequence[Delta]) -> None:
-        """Fold deltas into a record."""
-        folded = fold(before, deltas, self.plan.team(subject.team), self.at_ms)
+    def fold(self, subject: Subject, before: Record, work: Work) -> None:
+        """Fold what waits for a subject into her record."""
+        folded = fold(before, work.deltas[subject], self.plan.team(subject.team), self.at_ms)
         if not isinstance(folded, Replayed):
-            self._write(subject, before, folded, Cause.EVENT)
+            self._write(subject, before, folded, Cause.BACKFILL if subject in work.seeded else Cause.EVENT)
 
     def advance(self, subject: Subject, before: Record, deltas: Sequence[Delta], cause: Cause) -> None:
         """Fold deltas, if there are any, then ask everything anew and set the timer."""
@@ -261,7 +265,7 @@ def plan_step(work: Work, due: Due, records: Mapping[Subject, Record], plan: Pla
     if len(folds) < len(work.deltas) or len(pairs) < len(work.distinct_ids):
         draft = _draft(shard, plan, shard.position.now_ms, instant)
         for subject in folds:
-            draft.fold(subject, records.get(subject, EMPTY), work.deltas[subject])
+            draft.fold(subject, records.get(subject, EMPTY), work)
         return _finish(draft, shard.next_due_ms, shard.position, pairs, _rest(work, len(folds), len(pairs)))
     crowded = len(folds) + len(due.subjects) > shard.records_max
     timers = () if crowded and folds else due.subjects
@@ -270,12 +274,14 @@ def plan_step(work: Work, due: Due, records: Mapping[Subject, Record], plan: Pla
     running = set(timers)
     for subject in folds:
         if subject not in running:
-            draft.fold(subject, records.get(subject, EMPTY), work.deltas[subject])
+            draft.fold(subject, records.get(subject, EMPTY), work)
     for subject in timers:
         draft.advance(subject, records.get(subject, EMPTY), work.deltas.get(subject, ()), Cause.TIMER)
     position = shard.position._replace(
         now_ms=at_ms, offsets={**shard.position.offsets, **work.offsets}, stale=instant.stale
     )
+    if work.restored_ms is not None and work.restored_ms == position.warm_from_ms:
+        position = position._replace(warm_from_ms=0)
     left_ms = due.next_due_ms if timers == due.subjects else shard.next_due_ms
     rest = None if at_ms == instant.now_ms else Work(shard, work.offsets)
     return _finish(draft, left_ms, position, pairs, rest)
@@ -367,7 +373,8 @@ def _finish(
 
 def _rest(work: Work, folds: int, pairs: int) -> Work:
     """The work without its first deltas and pairs."""
-    return Work(work.shard, work.offsets, dict(list(work.deltas.items())[folds:]), work.distinct_ids[pairs:])
+    deltas = dict(list(work.deltas.items())[folds:])
+    return Work(work.shard, work.offsets, deltas, work.distinct_ids[pairs:], work.seeded, work.restored_ms)
 
 
 def _earlier(left: int | None, right: int | None) -> int | None:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from cohort_store.deltas import MESSAGE_BYTES_MAX, Delta, Mark, PackedGroup, encode_delta, pack_message
+from cohort_store.deltas import (
+    MESSAGE_BYTES_MAX,
+    Delta,
+    Mark,
+    PackedGroup,
+    Restored,
+    encode_delta,
+    pack_message,
+    pack_seeds,
+)
 from cohort_store.subjects import shard_of
 
 ENVELOPE_BYTES_MAX = 64
@@ -53,18 +62,40 @@ class Packer:
         so that deltas and marks are written together or not at all; more than MARKS_RIDING_MAX stay behind.
         """
         marks = marks if len(marks) <= MARKS_RIDING_MAX else ()
-        bytes_max = MESSAGE_BYTES_MAX - ENVELOPE_BYTES_MAX - MARK_BYTES_MAX * len(marks)
-        of_partition: dict[int, list[PackedGroup]] = {}
-        for shard, deltas in sorted(self._deltas.items()):
-            of_partition.setdefault(shard % self._partitions, []).append((shard, deltas))
         packed: list[Packed] = []
-        for partition, groups in sorted(of_partition.items()):
-            parts = list(_parts(groups, bytes_max))
+        for partition, parts in self._parts(MARK_BYTES_MAX * len(marks)):
             told = marks if len(parts) == 1 else ()
             packed += [
                 Packed(partition, pack_message(os.urandom(ID_BYTES), registry_version, part, told)) for part in parts
             ]
         return packed
+
+    def seeds(self, registry_version: int) -> list[Packed]:
+        """What was taken in, packed as history that is filled in."""
+        return [
+            Packed(partition, pack_seeds(os.urandom(ID_BYTES), registry_version, part))
+            for partition, parts in self._parts()
+            for part in parts
+        ]
+
+    def _parts(self, reserved_bytes: int = 0) -> Iterator[tuple[int, list[list[PackedGroup]]]]:
+        """By partition, its deltas in runs that fit into a message, with so many bytes of it reserved."""
+        of_partition: dict[int, list[PackedGroup]] = {}
+        for shard, deltas in sorted(self._deltas.items()):
+            of_partition.setdefault(shard % self._partitions, []).append((shard, deltas))
+        for partition, groups in sorted(of_partition.items()):
+            yield partition, list(_parts(groups, MESSAGE_BYTES_MAX - ENVELOPE_BYTES_MAX - reserved_bytes))
+
+
+def restored_messages(registry_version: int, restored: Iterable[Restored], partitions: int) -> list[Packed]:
+    """To each partition, which of its shards lack nothing any more."""
+    of_partition: dict[int, list[Restored]] = {}
+    for each in restored:
+        of_partition.setdefault(each.shard % partitions, []).append(each)
+    return [
+        Packed(partition, pack_seeds(os.urandom(ID_BYTES), registry_version, (), told))
+        for partition, told in sorted(of_partition.items())
+    ]
 
 
 def mark_messages(registry_version: int, marks: list[Mark], partitions: int) -> list[Packed]:

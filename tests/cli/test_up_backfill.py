@@ -27,7 +27,8 @@ PAST = [
     {**event("", "buy", 1), "person_id": None, "distinct_id": "d-ann"},
     {**event("ann", "look", 6), "distinct_id": "d-ann"},
 ]
-BUYERS = {"key": "buyers", "when": {"kind": "count", "event": "buy", "n": 3, "within": "30d"}}
+COUNT: dict[str, Any] = {"kind": "count", "event": "buy", "n": 3}
+BUYERS = {"key": "buyers", "when": {**COUNT, "within": "30d"}}
 COHORTS: list[dict[str, Any]] = [
     BUYERS,
     {"key": "first-buyers", "when": {"kind": "first_time", "event": "buy", "within": "45d"}},
@@ -84,7 +85,7 @@ def test_the_status_says_from_when_on_nothing_is_missing(up: Up) -> None:
 
 def test_an_edit_takes_over_with_its_history_and_one_that_needs_none_at_once(up: Up) -> None:
     eventually(lambda: up.answer("status")["cohorts"][0]["state"] == "ready")
-    apply(up, [{**BUYERS, "when": {**BUYERS["when"], "within": "60d"}}, *COHORTS[1:]])
+    apply(up, [{**BUYERS, "when": {**COUNT, "within": "60d"}}, *COHORTS[1:]])
     seen: list[set[str]] = []
 
     def holds() -> bool:
@@ -93,5 +94,5 @@ def test_an_edit_takes_over_with_its_history_and_one_that_needs_none_at_once(up:
 
     eventually(holds)
     assert all(each in ({"ann"}, {"ann", "bob"}) for each in seen), "the old members, or the new ones whole"
-    apply(up, [{**BUYERS, "when": {**BUYERS["when"], "within": "6d", "n": 3}}, *COHORTS[1:]])
+    apply(up, [{**BUYERS, "when": {**COUNT, "within": "6d"}}, *COHORTS[1:]])
     eventually(lambda: members(up, "buyers") == {"ann"})

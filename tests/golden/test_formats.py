@@ -24,6 +24,7 @@ from cohort_store.deltas import (
     DeltaMessage,
     Mark,
     RegisterWrite,
+    Restored,
     ShardDeltas,
     decode_message,
     encode_message,
@@ -65,7 +66,9 @@ def test_a_delta_message_is_written_and_read_as_these_very_bytes(row: dict[str, 
         bytes.fromhex(row["id"]),
         row["registry_version"],
         tuple(ShardDeltas(shard, tuple(map(_delta, deltas))) for shard, deltas in row["shards"]),
-        tuple(Mark(*mark) for mark in row["marks"]),
+        tuple(Mark(*mark) for mark in row.get("marks", ())),
+        is_seeds="restored" in row,
+        restored=tuple(Restored(*each) for each in row.get("restored", ())),
     )
     assert encode_message(message).hex() == row["hex"]
     assert decode_message(bytes.fromhex(row["hex"])) == message
@@ -183,7 +186,8 @@ def test_bytes_that_are_no_record_are_said_to_be_none(damaged: bytes) -> None:
     [
         b"",
         b"\x01",
-        b"\x02\x94\xc4\x00\x01\x90\x90",
+        b"\x03\x94\xc4\x00\x01\x90\x90",
+        b"\x02\x94\xc4\x00\x01\x90\x91\xa1x",
         b"\x01\x93\xc4\x00\x01\x90",
         b"\x01\x94\xc4\x00\x01\x91\x92\x07\x91\x94\x93\x01\x00\xa1p\x91\x92\x02\x03\x90\xc0\x90",
         b"\x01\x94\xc4\x00\x01\x91\x92\x07\x91\x94\x93\x01\x00\xa1p\x91\x94\x02\xc0\x04\xc0\x90\xc0\x90",
