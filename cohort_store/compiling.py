@@ -92,10 +92,10 @@ def activate(
 def backfill(registry: Registry, begins_ms: Mapping[int, int | None]) -> Registry:
     """Note that history was filled in for the versions of these handles, and where each one's history begins.
 
-    None: there was none. Returns `registry` itself where none of the versions is there any more.
+    None: there was none. Returns `registry` itself where that is no news of any version that is still there.
     """
     teams = {team: _team_backfilled(of_team, begins_ms) for team, of_team in registry.teams.items()}
-    if all(teams[team] is of_team for team, of_team in registry.teams.items()):
+    if teams == registry.teams:
         return registry
     return msgspec.structs.replace(registry, version=registry.version + 1, teams=teams)
 
@@ -305,8 +305,6 @@ def _team_activated(
 
 
 def _team_backfilled(team: TeamRegistry, begins_ms: Mapping[int, int | None]) -> TeamRegistry:
-    if not any(version.handle in begins_ms for cohort in team.cohorts for version in cohort.versions):
-        return team
     cohorts = tuple(
         msgspec.structs.replace(cohort, versions=tuple(_backfilled(version, begins_ms) for version in cohort.versions))
         for cohort in team.cohorts

@@ -13,27 +13,41 @@ share.
 
 What was sent is noted part by part. A process that takes over goes on with the first part that is not done; a part
 that is sent twice changes nothing.
+
+**Shards that began anew** (their store lost them, or the topic of deltas is another one) get everything again in the
+same way: all versions, and whose each distinct id is. Behind the seeds, in the same topic, they are told that they are
+whole; one that began anew once more in the meantime is not.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from cohort_store.deltas import Delta
+from cohort_store.deltas import PERSON_REGISTER, Delta, RegisterWrite, Restored
 from cohort_store.errors import Retry
-from cohort_store.ports import MembershipReader
+from cohort_store.ports import MembershipReader, Position
 from cohort_store.registry import Registry
-from cohort_store.subjects import PERSON, Subject
-from processors.backfill.ports import Activations, Archived, FillingStatus, History, Notes, Part, Seed, SeedLog
+from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
+from processors.backfill.ports import (
+    Activations,
+    Archived,
+    FillingStatus,
+    History,
+    Notes,
+    Pair,
+    Part,
+    Seed,
+    SeedLog,
+)
 from processors.backfill.wanted import Wanted, wanted
 from processors.kafka.topics import DELTAS
-from processors.router.packing import Packer
+from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
@@ -47,6 +61,7 @@ FOLDED_LOOK_S = 0.01
 TOPIC_LOOK_S = 5.0
 
 _decode = msgspec.json.Decoder(FillingStatus).decode
+_Row = TypeVar("_Row")
 
 
 class FillingParts(NamedTuple):
@@ -68,49 +83,72 @@ class FillingIn:
     def __init__(self, parts: FillingParts) -> None:
         self._parts = parts
         self._status = FillingStatus(0, ())
+        self._lost_for_good: Mapping[int, int] = {}
+        """Shards that began anew while there is no history to fill in."""
 
     async def fill(self, registry: Registry) -> dict[int, int | None]:
-        """Fill in what versions of the registry lack. By handle, where the history of each begins; None: nowhere.
+        """Fill in what versions of the registry and shards lack.
 
-        Returns when every shard has folded all of it. Raises Retry; what was sent by then is noted.
+        By handle, where the history of each version begins that was filled in; None: nowhere. Returns when every shard
+        has folded all of it. Raises Retry; what was sent by then is noted.
         """
-        teams = wanted(registry)
+        began = _began(await self._positions())
+        if began == self._lost_for_good:
+            began = {}
+        teams = wanted(registry, all_of_it=bool(began))
         handles = tuple(sorted(handle for team in teams for handle in team.handles))
         if not handles:
             return {}
-        begins: dict[int, int | None] = {}
-        asking = [team for team in teams if not team.asks_nothing]
+        asking = [team for team in teams if began or not team.asks_nothing]
+        begins: dict[int, int | None] = dict.fromkeys(handles)
         if asking:
-            await self._begin(registry, handles)
+            await self._begin(registry, handles, began)
+            # A version that lacks its history lacks it in every shard.
+            only = None if any(wanted(registry)) else frozenset(began)
             for team in asking:
                 begins_ms = await self._parts.history.begins_ms(team.team)
                 begins.update(dict.fromkeys(team.handles, begins_ms))
                 if begins_ms is not None:
-                    await self._seed(team, registry.version)
+                    await self._fill_team(team, registry.version, only)
             await self._until_folded(dict(self._status.behind))
+            if began:
+                await self._tell_whole(registry.version, began, begins)
         await self._parts.notes.keep_note(NOTE, None)
-        return dict.fromkeys(handles) | begins
+        return begins
 
-    async def _begin(self, registry: Registry, handles: tuple[int, ...]) -> None:
+    async def _tell_whole(
+        self, registry_version: int, began: Mapping[int, int], begins: Mapping[int, int | None]
+    ) -> None:
+        """Tell shards that they lack nothing; not where events came and none is in the history."""
+        if any(offset for _, _, offset in self._status.activations) and not any(begins.values()):
+            self._lost_for_good = began
+            return
+        whole = [Restored(shard, warm_from_ms) for shard, warm_from_ms in began.items()]
+        messages = restored_messages(registry_version, whole, self._parts.partitions)
+        await self._until_folded(await self._parts.deltas.send(messages))
+
+    async def _begin(self, registry: Registry, handles: tuple[int, ...], began: Mapping[int, int]) -> None:
         """Go on where the note says, or wait until live events count and the history holds the rest."""
+        fresh = FillingStatus(registry.version, handles, tuple(sorted(began.items())))
         noted = await self._parts.notes.note(NOTE)
         if noted is not None:
             status = _decode(noted)
-            if status.handles == handles and status.activations and await self._is_same_topic(dict(status.behind)):
+            is_same = (status.handles, status.restores) == (fresh.handles, fresh.restores)
+            if is_same and status.activations and await self._is_same_topic(dict(status.behind)):
                 self._status = status
                 return
         waits_for = "routers to read with the new definitions"
-        await self._note(FillingStatus(registry.version, handles, waits_for))
+        await self._note(msgspec.structs.replace(fresh, waits_for=waits_for))
         activations = await self._parts.activations.of(registry.version, map(Source._make, registry.partitions()))
         while missing := await self._parts.archived.missing(activations):
             source, count = max(missing.items(), key=lambda each: each[1])
             waits_for = f"the archive of {source.topic}/{source.partition}, {count} messages behind"
-            await self._note(FillingStatus(registry.version, handles, waits_for))
+            await self._note(msgspec.structs.replace(fresh, waits_for=waits_for))
             await asyncio.sleep(LOOK_S)
         places = tuple((source.topic, source.partition, offset) for source, offset in sorted(activations.items()))
-        await self._note(FillingStatus(registry.version, handles, activations=places))
+        await self._note(msgspec.structs.replace(fresh, activations=places))
 
-    async def _seed(self, team: Wanted, registry_version: int) -> None:
+    async def _fill_team(self, team: Wanted, registry_version: int, only: frozenset[int] | None) -> None:
         status = self._status
         if status.team > team.team:
             return
@@ -118,36 +156,45 @@ class FillingIn:
             persons = await self._parts.history.persons(team.team)
             parts = -(-persons // PART_PERSONS) or 1
             await self._note(msgspec.structs.replace(status, team=team.team, part=0, parts=parts))
+        if status.restores:
+            async with aclosing(self._parts.history.pairs(team.team)) as pairs:
+                await self._send(_of_pairs(pairs, team.team), registry_version, only)
         for number in range(self._status.part, self._status.parts):
-            persons, behind = await self._seed_part(team, registry_version, Part(number, self._status.parts))
-            done = msgspec.structs.replace(
-                self._status,
-                part=number + 1,
-                persons=self._status.persons + persons,
-                behind=tuple(sorted({**dict(self._status.behind), **behind}.items())),
-            )
-            await self._note(done)
+            persons = 0
+            if not team.asks_nothing:
+                pruned_ms, part = await self._pruned_ms(), Part(number, self._status.parts)
+                async with aclosing(self._parts.history.seeds(team, pruned_ms, part)) as seeds:
+                    persons = await self._send(_of_seeds(seeds, team.team, pruned_ms), registry_version, only)
+            done = self._status.persons + persons
+            await self._note(msgspec.structs.replace(self._status, part=number + 1, persons=done))
 
-    async def _seed_part(self, team: Wanted, registry_version: int, part: Part) -> tuple[int, dict[int, int]]:
-        """How many persons were seeded, and the offsets behind them."""
-        parts, before, behind = self._parts, dict[int, int](), dict[int, int]()
-        persons, pruned_ms = 0, await self._pruned_ms()
-        async with aclosing(parts.history.seeds(team, pruned_ms, part)) as blocks:
-            async for piece in _pieces(blocks):
-                persons += len(piece)
-                packer = Packer(parts.shards, parts.partitions)
-                for seed in piece:
-                    packer.add(_delta(team.team, seed, pruned_ms))
-                await self._until_folded(before)
-                before = await parts.deltas.send(packer.seeds(registry_version))
-                behind.update(before)
-        return persons, behind
+    async def _send(
+        self, pieces: AsyncIterator[Sequence[Delta]], registry_version: int, only: frozenset[int] | None
+    ) -> int:
+        """Send deltas at the pace at which owners fold them, those of some shards or of all. How many there were."""
+        parts, before, count = self._parts, dict[int, int](), 0
+        behind = dict(self._status.behind)
+        async for piece in pieces:
+            packer = Packer(parts.shards, parts.partitions)
+            for delta in piece:
+                if only is None or shard_of(delta.subject, parts.shards) in only:
+                    packer.add(delta)
+            count += packer.count
+            await self._until_folded(before)
+            before = await parts.deltas.send(packer.seeds(registry_version))
+            behind.update(before)
+        self._status = msgspec.structs.replace(self._status, behind=tuple(sorted(behind.items())))
+        return count
+
+    async def _positions(self) -> dict[int, Position]:
+        """Every shard's, once each has one."""
+        while len(found := await self._parts.reader.positions(range(self._parts.shards))) < self._parts.shards:
+            await asyncio.sleep(LOOK_S)
+        return found
 
     async def _pruned_ms(self) -> int:
         """An instant that every shard has passed."""
-        while len(positions := await self._parts.reader.positions(range(self._parts.shards))) < self._parts.shards:
-            await asyncio.sleep(LOOK_S)
-        return min(position.now_ms for position in positions.values()) - PRUNED_BEFORE_MS
+        return min(position.now_ms for position in (await self._positions()).values()) - PRUNED_BEFORE_MS
 
     async def _until_folded(self, behind: Mapping[int, int]) -> None:
         """Wait until every shard of those partitions has folded all before those offsets."""
@@ -180,14 +227,32 @@ class FillingIn:
             await self._parts.notes.keep_note(NOTE, msgspec.json.encode(status))
 
 
-def _delta(team: int, seed: Seed, pruned_ms: int) -> Delta:
+def _began(positions: Mapping[int, Position]) -> dict[int, int]:
+    """The shards that say that they may have missed something, and until when."""
+    return {shard: position.warm_from_ms for shard, position in positions.items() if position.warm_from_ms}
+
+
+async def _of_seeds(blocks: AsyncIterator[Sequence[Seed]], team: int, pruned_ms: int) -> AsyncIterator[Sequence[Delta]]:
+    async for block in blocks:
+        for piece in _pieces(block):
+            yield [_delta(Subject(team, PERSON, seed.person), seed, pruned_ms) for seed in piece]
+
+
+async def _of_pairs(blocks: AsyncIterator[Sequence[Pair]], team: int) -> AsyncIterator[Sequence[Delta]]:
+    async for block in blocks:
+        for piece in _pieces(block):
+            yield [
+                Delta(Subject(team, DISTINCT_ID, distinct_id), (), (RegisterWrite(PERSON_REGISTER, time_ms, person),))
+                for distinct_id, person, time_ms in piece
+            ]
+
+
+def _delta(subject: Subject, seed: Seed, pruned_ms: int) -> Delta:
     """The seed as a delta. Of its entries, those that are still to come then are held to the bound of live ones."""
     is_ahead = any(entry.time_ms > pruned_ms for entry in seed.entries)
-    subject = Subject(team, PERSON, seed.person)
     return Delta(subject, seed.entries, seed.registers, pruned_ms if is_ahead else None)
 
 
-async def _pieces(blocks: AsyncIterator[Sequence[Seed]]) -> AsyncIterator[Sequence[Seed]]:
-    async for block in blocks:
-        for first in range(0, len(block), PIECE_PERSONS):
-            yield block[first : first + PIECE_PERSONS]
+def _pieces(block: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+    for first in range(0, len(block), PIECE_PERSONS):
+        yield block[first : first + PIECE_PERSONS]

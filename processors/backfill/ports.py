@@ -21,6 +21,14 @@ class Seed(NamedTuple):
     registers: tuple[RegisterWrite, ...]
 
 
+class Pair(NamedTuple):
+    """A distinct id, and the newest event that names its person."""
+
+    distinct_id: str
+    person: str
+    time_ms: int
+
+
 class Part(NamedTuple):
     """A share of all persons: those whose hash falls on `number` of `of`."""
 
@@ -41,6 +49,10 @@ class History(Protocol):
 
     def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
         """What is to be kept at `pruned_ms` of a part's persons, block by block; who has nothing is left out."""
+        ...
+
+    def pairs(self, team: int) -> AsyncGenerator[Sequence[Pair], None]:
+        """The person of every distinct id, block by block."""
         ...
 
 
@@ -94,6 +106,8 @@ class FillingStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     registry_version: int
     handles: tuple[int, ...]
     """The versions that it is for."""
+    restores: tuple[tuple[int, int], ...] = ()
+    """(shard, instant): shards that began anew then, and are to have everything again."""
     waits_for: str = ""
     """What it waits for, as half a sentence; empty while it reads."""
     team: int = 0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cohort_store.plans import AnyBound, BoundRegister, TeamPlan, compile_plan
 from cohort_store.records import RESERVED_PREFIX
-from cohort_store.registry import Registry, TeamRegistry
+from cohort_store.registry import Registry
 from cohort_store.selectors import Selector
 
 
@@ -30,22 +30,18 @@ class Wanted(NamedTuple):
         return not self.selectors and not self.properties
 
 
-def wanted(registry: Registry) -> list[Wanted]:
-    """By team, what lacks its history; empty where nothing does."""
+def wanted(registry: Registry, *, all_of_it: bool = False) -> list[Wanted]:
+    """By team, what lacks its history (`all_of_it`: whatever has one); empty where nothing does."""
     plan = compile_plan(registry)
-    return list(_of_teams(registry, plan.teams))
+    return list(_of_teams(registry, plan.teams, all_of_it))
 
 
-def _of_teams(registry: Registry, plans: Mapping[int, TeamPlan]) -> Iterator[Wanted]:
+def _of_teams(registry: Registry, plans: Mapping[int, TeamPlan], all_of_it: bool) -> Iterator[Wanted]:
     for number, team in registry.teams.items():
-        handles = _lacking(team)
+        versions = (version for cohort in team.cohorts for version in cohort.versions)
+        handles = frozenset(version.handle for version in versions if all_of_it or not version.backfilled)
         if handles:
             yield _wanted(number, handles, plans[number])
-
-
-def _lacking(team: TeamRegistry) -> frozenset[int]:
-    versions = (version for cohort in team.cohorts for version in cohort.versions)
-    return frozenset(version.handle for version in versions if not version.backfilled)
 
 
 def _wanted(team: int, handles: frozenset[int], plan: TeamPlan) -> Wanted:

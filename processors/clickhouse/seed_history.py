@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from cohort_store.errors import Retry
-from processors.backfill.ports import Part, Seed
+from processors.backfill.ports import Pair, Part, Seed
 from processors.backfill.wanted import Wanted
 from processors.clickhouse.client import connect, translated
 from processors.clickhouse.translation.statements import reduction
@@ -47,7 +47,17 @@ _SOURCE = f"""
     WHERE team_id = {{team:UInt32}} AND cityHash64({_PERSON}) % {{of:UInt32}} = {{part:UInt32}}
 """  # noqa: S608 - parts of ours
 
-_decode = msgspec.json.Decoder(Seed).decode
+_PAIRS = """
+SELECT distinct_id, latest.2, latest.1
+FROM (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
+    GROUP BY distinct_id
+)
+"""
+
+_Row = TypeVar("_Row")
 
 
 class SeedHistory:
@@ -80,11 +90,23 @@ class SeedHistory:
         """What is to be kept at `pruned_ms` of a part's persons, as it comes."""
         sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
         asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
+        async for block in self._rows(sql, asked, Seed):
+            yield block
+
+    async def pairs(self, team: int) -> AsyncGenerator[Sequence[Pair], None]:
+        """The person of every distinct id, as it comes."""
+        async for block in self._rows(_PAIRS, {"team": team}, Pair):
+            yield block
+
+    async def _rows(
+        self, sql: str, parameters: Mapping[str, int], row: type[_Row]
+    ) -> AsyncGenerator[Sequence[_Row], None]:
+        decode = msgspec.json.Decoder(row).decode
         async with connected(self._url) as client:
-            answer = await client.raw_stream(sql, asked, settings=self._limits, fmt="JSONCompactEachRow")
+            answer = await client.raw_stream(sql, dict(parameters), settings=self._limits, fmt="JSONCompactEachRow")
             async with answer:
-                async for block in _blocks(answer):
-                    yield block
+                async for lines in _lines(answer):
+                    yield [_decoded(line, decode) for line in lines]
 
 
 @asynccontextmanager
@@ -98,19 +120,20 @@ async def connected(url: str) -> AsyncIterator[AsyncClient]:
         await client.close()
 
 
-async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[Sequence[Seed]]:
-    """The rows of each chunk, as they are whole. Raises Retry where the answer breaks off with an error's text."""
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Sequence[bytes]]:
+    """The lines of each chunk, as they are whole."""
     rest = b""
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         if lines:
-            yield [_row(line) for line in lines]
+            yield lines
     if rest:
-        yield [_row(rest)]
+        yield [rest]
 
 
-def _row(line: bytes) -> Seed:
+def _decoded(line: bytes, decode: Callable[[bytes], _Row]) -> _Row:
+    """A row. Raises Retry where the answer breaks off with an error's text."""
     try:
-        return _decode(line)
+        return decode(line)
     except msgspec.MsgspecError:
         raise Retry(f"ClickHouse broke off its answer: {line[:300].decode(errors='replace')}") from None

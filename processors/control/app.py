@@ -216,6 +216,8 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
 
     async def backfill() -> None:
         if parts.backfill is not None and compiler.registry.sources:
+            # First: a shard that is whole again has its part of every list too.
+            await fill_lists()
             begins_ms = await parts.backfill.fill(compiler.registry)
             if begins_ms:
                 await compiler.change(filled_in(begins_ms))

@@ -152,3 +152,5 @@ def _quieten() -> None:
     """Faust and its like tell of every rebalance; what matters of that they say as warnings."""
     for name in ("faust", "mode", "aiokafka", "kafka"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of every turn that takes longer than its interval, as a backfill does.
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)

@@ -47,9 +47,16 @@ async def look_up(store: MembershipStore, log: Log, owner: Owner, partitions: Se
     positions = {number: {s: held[s] for s in of_number if s in held} for number, of_number in shards.items()}
     furthest = {number: last_folded(DELTAS, of_number) for number, of_number in positions.items()}
     bounds, same = await same_topics(log, furthest)
+    is_new = not any(team.cohorts for team in owner.plan.teams.values())
     resumed = {
         number: resume(
-            shards[number], DELTAS, positions[number], bounds[number], owner.fresh_position(number), same=same[number]
+            shards[number],
+            DELTAS,
+            positions[number],
+            bounds[number],
+            owner.fresh_position(number),
+            same=same[number],
+            is_new=is_new,
         )
         for number in partitions
     }

@@ -57,8 +57,12 @@ def resume(
     fresh: Position,
     *,
     same: bool,
+    is_new: bool = False,
 ) -> Resumed:
     """Shards ready to go on. `fresh` is the position of a shard without one; its `warm_from_ms` is now.
+
+    `is_new`: nothing is defined yet, so a shard without a position never had one, and lacks nothing where the topic has
+    its beginning. Else its position was lost, and the topic may be younger than what is defined.
 
     Raises Crash for positions that were made with another number of partitions.
     """
@@ -66,7 +70,7 @@ def resume(
     for number in numbers:
         position = positions.get(number)
         if position is None:
-            warm_from_ms = fresh.warm_from_ms if bounds.beginning else 0
+            warm_from_ms = 0 if is_new and not bounds.beginning else fresh.warm_from_ms
             shards[number] = Shard(number, fresh._replace(warm_from_ms=warm_from_ms), known=False, next_due_ms=None)
             continue
         _check_partitions(number, position, fresh)

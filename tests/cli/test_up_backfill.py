@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import redis
 
 from tests.cli.test_up import END_S_MAX, Up, eventually, pytestmark, start
 
@@ -96,3 +97,36 @@ def test_an_edit_takes_over_with_its_history_and_one_that_needs_none_at_once(up:
     assert all(each in ({"ann"}, {"ann", "bob"}) for each in seen), "the old members, or the new ones whole"
     apply(up, [{**BUYERS, "when": {**COUNT, "within": "6d"}}, *COHORTS[1:]])
     eventually(lambda: members(up, "buyers") == {"ann"})
+
+
+# The last one here, since it ends the installation that the others share.
+def test_a_lost_broker_and_then_a_lost_redis_are_made_good_out_of_the_history(up: Up) -> None:
+    apply(up, COHORTS)
+    eventually(lambda: members(up, "buyers") == {"ann"})
+    up.process.terminate()
+    up.process.wait(END_S_MAX)
+    second = start(up.folder)
+    up.process, up.addresses = second.process, second.addresses
+    eventually(lambda: is_whole(up))
+    tell(up, [event("eve", "buy", days_ago) for days_ago in (1, 2, 3)])
+    eventually(lambda: members(up, "buyers") == {"ann", "eve"})
+    view = redis.Redis.from_url(up.addresses["view"])
+    view.flushall()
+    view.close()
+    eventually(lambda: is_whole(up))
+    assert members(up, "buyers") == {"ann", "eve"}
+    assert members(up, "first-buyers") == {"ann", "bob", "eve"}
+    assert members(up, "pro") == {"cyd"}
+    assert members(up, "lookers") == {"cyd", "dan"}
+    assert up.answer("person", "d-ann")["person"] == "ann"
+
+
+def is_whole(up: Up) -> bool:
+    done = up.muster("status", "--json")
+    if done.returncode:
+        return False
+    begins = int((NOW - timedelta(days=40)).timestamp() * 1_000)
+    cohorts = json.loads(done.stdout)["cohorts"]
+    return bool(cohorts) and all(
+        (each["complete_from_ms"], each["state"]) in ((begins, "ready"), (begins, "warming")) for each in cohorts
+    )

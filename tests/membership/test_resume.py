@@ -52,17 +52,24 @@ def test_the_partition_is_read_from_the_shard_that_is_furthest_behind() -> None:
     assert resumed.shards[5].position == positions[5], "the one ahead stays ahead"
 
 
-def test_a_shard_without_a_position_reads_the_topic_from_its_beginning() -> None:
-    resumed = resume((1, 5), TOPIC, {1: _position(20)}, Bounds(0, 40), FRESH, same=True)
-    assert resumed.next_offset == 0
+@pytest.mark.parametrize(
+    ("beginning", "is_new", "warm_from_ms"),
+    [
+        (0, True, 0),
+        # It was lost, and who knows whether the topic is as old as what is defined.
+        (0, False, NOW_MS),
+        (7, True, NOW_MS),
+        (7, False, NOW_MS),
+    ],
+)
+def test_a_shard_without_a_position_reads_the_topic_from_its_beginning_and_says_from_when_on_it_is_whole(
+    beginning: int, is_new: bool, warm_from_ms: int
+) -> None:
+    bounds = Bounds(beginning, 40)
+    resumed = resume((1, 5), TOPIC, {1: _position(20)}, bounds, FRESH, same=True, is_new=is_new)
+    assert resumed.next_offset == beginning
     assert not resumed.shards[5].known
-    assert resumed.shards[5].position.warm_from_ms == 0, "nothing of the topic is missing"
-
-
-def test_a_shard_without_a_position_is_warm_from_now_on_where_the_topic_has_lost_its_beginning() -> None:
-    resumed = resume((1, 5), TOPIC, {1: _position(20)}, Bounds(7, 40), FRESH, same=True)
-    assert resumed.next_offset == 7
-    assert resumed.shards[5].position.warm_from_ms == NOW_MS
+    assert resumed.shards[5].position.warm_from_ms == warm_from_ms
     assert resumed.shards[1].position.warm_from_ms == 0
 
 
