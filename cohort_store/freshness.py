@@ -46,6 +46,7 @@ class CohortView:
     """The one that the reader knows all this from."""
     activated_ms: int
     warm_up: WarmUp
+    backfilled: bool = False
 
 
 def view_of(cohort: Cohort, registry_version: int) -> CohortView:
@@ -63,6 +64,7 @@ def view_of(cohort: Cohort, registry_version: int) -> CohortView:
         known_in=registry_version,
         activated_ms=version.activated_ms if version else 0,
         warm_up=warm_up_of(version.when) if version else WarmUp(always=True),
+        backfilled=version.backfilled if version else False,
     )
 
 
@@ -102,7 +104,8 @@ def _can_answer(cohort: CohortView, membership: Membership) -> bool:
 
 def is_warm(cohort: CohortView, membership: Membership) -> bool:
     """Whether every event that the cohort looks at came after the instant from which on none was missed."""
-    until_ms = cohort.warm_up.until_ms(complete_from_ms(cohort, membership.warm_from_ms))
+    from_ms = complete_from_ms(cohort, membership.warm_from_ms)
+    until_ms = cohort.warm_up.until_ms(from_ms, is_all=cohort.backfilled and from_ms == cohort.activated_ms)
     return until_ms is not None and membership.now_ms >= until_ms
 
 

@@ -19,9 +19,14 @@ class WarmUp(NamedTuple):
     always: bool = False
     """Whether an event of any time may matter, so that no stream is ever complete."""
 
-    def until_ms(self, complete_from_ms: int) -> int | None:
-        """The instant from which answers are complete, with no event missed from `complete_from_ms` on; None: never."""
-        if self.always or (self.since_ms is not None and self.since_ms < complete_from_ms):
+    def until_ms(self, complete_from_ms: int, *, is_all: bool = False) -> int | None:
+        """The instant from which answers are complete, with no event missed from `complete_from_ms` on; None: never.
+
+        `is_all`: the history has nothing from before that. An event of any time is then known, if it is anywhere; a
+        window that reaches back further still waits, since the history may be younger than what it is of.
+        """
+        is_needed = self.always or (self.since_ms is not None and self.since_ms < complete_from_ms)
+        if is_needed and not is_all:
             return None
         return complete_from_ms + self.span_ms
 

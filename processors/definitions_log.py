@@ -195,7 +195,7 @@ def _notice(team: int, cohort: Cohort) -> CohortNotice:
         key=cohort.key,
         complemented=version.complemented,
         complete_from_ms=version.activated_ms,
-        warming_until_ms=warm_up_of(version.when).until_ms(version.activated_ms),
+        warming_until_ms=warm_up_of(version.when).until_ms(version.activated_ms, is_all=version.backfilled),
         building=version is not cohort.active,
         first=cohort.active is None or cohort.active is version,
         members=version.when["count"] if version.when.get("kind") == STATIC_LIST else None,

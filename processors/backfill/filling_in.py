@@ -51,8 +51,6 @@ from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
-PART_PERSONS = 20_000
-"""Persons of whom ClickHouse reduces the history at a time, about."""
 PIECE_PERSONS = 1_000
 PRUNED_BEFORE_MS = 60_000
 """How long before the slowest shard's now seeds are pruned: more than a failover of the store loses."""
@@ -75,6 +73,8 @@ class FillingParts(NamedTuple):
     reader: MembershipReader
     shards: int
     partitions: int
+    part_persons: int
+    """Persons of whom the history is reduced at a time, about."""
 
 
 class FillingIn:
@@ -116,6 +116,10 @@ class FillingIn:
         await self._parts.notes.keep_note(NOTE, None)
         return begins
 
+    async def noted(self) -> FillingStatus | None:
+        """How far it has come; None where there is nothing to do. Raises Retry."""
+        return await noted_status(self._parts.notes)
+
     async def _tell_whole(
         self, registry_version: int, began: Mapping[int, int], begins: Mapping[int, int | None]
     ) -> None:
@@ -130,9 +134,8 @@ class FillingIn:
     async def _begin(self, registry: Registry, handles: tuple[int, ...], began: Mapping[int, int]) -> None:
         """Go on where the note says, or wait until live events count and the history holds the rest."""
         fresh = FillingStatus(registry.version, handles, tuple(sorted(began.items())))
-        noted = await self._parts.notes.note(NOTE)
-        if noted is not None:
-            status = _decode(noted)
+        status = await self.noted()
+        if status is not None:
             is_same = (status.handles, status.restores) == (fresh.handles, fresh.restores)
             if is_same and status.activations and await self._is_same_topic(dict(status.behind)):
                 self._status = status
@@ -154,7 +157,7 @@ class FillingIn:
             return
         if status.team < team.team:
             persons = await self._parts.history.persons(team.team)
-            parts = -(-persons // PART_PERSONS) or 1
+            parts = -(-persons // self._parts.part_persons) or 1
             await self._note(msgspec.structs.replace(status, team=team.team, part=0, parts=parts))
         if status.restores:
             async with aclosing(self._parts.history.pairs(team.team)) as pairs:
@@ -225,6 +228,12 @@ class FillingIn:
         if status != self._status:
             self._status = status
             await self._parts.notes.keep_note(NOTE, msgspec.json.encode(status))
+
+
+async def noted_status(notes: Notes) -> FillingStatus | None:
+    """How far the filling in has come that was noted; None where there is none. Raises Retry."""
+    noted = await notes.note(NOTE)
+    return None if noted is None else _decode(noted)
 
 
 def _began(positions: Mapping[int, Position]) -> dict[int, int]:

@@ -16,6 +16,7 @@ from processors.cli.invocation import Json, invocation, run_async
 from processors.cli.web import get, url_of
 
 if TYPE_CHECKING:
+    from processors.backfill.ports import FillingStatus
     from processors.control.status import CohortStatus, ShardsStatus, Status
 
 _HELP = """Show how everything stands: each cohort's size and state, entries and exits in the last hour, and the shards.
@@ -62,6 +63,8 @@ def _show(console: Console, found: Status, flow: list[Any] | None) -> None:
     if found.refused:
         console.print(f"The last apply was refused: {found.refused}", style="red", markup=False)
     console.print(_shards(found.shards))
+    if found.backfill is not None:
+        console.print(_backfill(found.backfill), markup=False)
     if not found.cohorts:
         console.print("Nothing is defined yet: muster apply FILE...")
         return
@@ -90,6 +93,17 @@ def _shards(shards: ShardsStatus) -> str:
     )
     stale = f", {shards.stale} stale" if shards.stale else ""
     return f"Shards: {shards.ready} of {shards.total} ready{stale}, {age} behind, {lag} messages not folded yet."
+
+
+def _backfill(backfill: FillingStatus) -> str:
+    cohorts = f"{len(backfill.handles)} version{'' if len(backfill.handles) == 1 else 's'}"
+    purpose = f"Filling in the history of {cohorts}"
+    if backfill.restores:
+        purpose = f"Making {len(backfill.restores)} shards whole again, with {cohorts}"
+    if backfill.waits_for:
+        return f"{purpose}: waiting for {backfill.waits_for}."
+    where = f"team {backfill.team}, {backfill.part} of {backfill.parts} parts" if backfill.parts else "reading"
+    return f"{purpose}: {where}, {backfill.persons:,} persons so far."
 
 
 def _recent(flow: list[Any] | None, now_ms: int) -> dict[tuple[int, str], tuple[int, int]]:

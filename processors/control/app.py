@@ -308,7 +308,12 @@ def _show(app: faust.App, settings: Settings, parts: Parts, flow: FlowTables) ->
             ends = None
         try:
             found = await status_of(
-                parts.compiler.registry, parts.reader, shards=settings.shards, now=parts.clock.now_ms(), ends=ends
+                parts.compiler.registry,
+                parts.reader,
+                shards=settings.shards,
+                now=parts.clock.now_ms(),
+                ends=ends,
+                backfill=await parts.backfill.noted() if parts.backfill else None,
             )
         except Retry as error:
             return view.json({"error": str(error)}, status=503)

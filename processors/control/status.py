@@ -10,6 +10,7 @@ import msgspec
 from cohort_store.ports import MembershipReader, Position
 from cohort_store.registry import Cohort, CohortVersion, Registry, VersionState
 from cohort_store.warming import warm_up_of
+from processors.backfill.ports import FillingStatus
 from processors.kafka.topics import DELTAS
 
 
@@ -65,6 +66,8 @@ class Status(msgspec.Struct, frozen=True):
     flags: int
     sources: Mapping[str, tuple[int, ...]]
     shards: ShardsStatus
+    backfill: FillingStatus | None = None
+    """What is being filled in; None where nothing is."""
 
 
 class Ends(Protocol):
@@ -76,7 +79,13 @@ class Ends(Protocol):
 
 
 async def status_of(
-    registry: Registry, reader: MembershipReader, *, shards: int, now: int, ends: Mapping[int, int] | None
+    registry: Registry,
+    reader: MembershipReader,
+    *,
+    shards: int,
+    now: int,
+    ends: Mapping[int, int] | None,
+    backfill: FillingStatus | None = None,
 ) -> Status:
     """The status at `now`. `ends` None: the log cannot be asked. Raises Retry when the store cannot be reached."""
     positions = await reader.positions(range(shards))
@@ -94,6 +103,7 @@ async def status_of(
         flags=sum(len(team.flags) for team in registry.teams.values()),
         sources=registry.sources,
         shards=_shards(registry, positions, shards, now, ends),
+        backfill=backfill,
     )
 
 
@@ -104,7 +114,8 @@ def complete_from_ms(version: CohortVersion, warm_from_ms: int) -> int:
 
 def warming_until_ms(version: CohortVersion, warm_from_ms: int) -> int | None:
     """The instant at which no earlier event can matter any more; None where one always can."""
-    return warm_up_of(version.when).until_ms(complete_from_ms(version, warm_from_ms))
+    from_ms = complete_from_ms(version, warm_from_ms)
+    return warm_up_of(version.when).until_ms(from_ms, is_all=version.backfilled and from_ms == version.activated_ms)
 
 
 def _cohort(team: int, cohort: Cohort, sizes: Mapping[int, int], standing: tuple[int, int, int]) -> CohortStatus:

@@ -14,7 +14,7 @@ from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, check_shards, decode_registry
 from cohort_store.settings import Settings
 from processors.archive.wiring import ROLE as ARCHIVE
-from processors.backfill.filling_in import FillingIn, FillingParts
+from processors.backfill.filling_in import FillingIn, FillingParts, noted_status
 from processors.backfill.ports import Notes, SeedLog
 from processors.clickhouse.changes import ChangesTable
 from processors.clickhouse.seed_history import SeedHistory
@@ -81,7 +81,8 @@ async def status(settings: Settings) -> Status:
         registry = decode_registry(copy) if copy else Registry()
         check_shards(registry, settings.shards)
         now = clock_from(settings.clock).now_ms()
-        return await status_of(registry, reader, shards=settings.shards, now=now, ends=ends)
+        noted = await noted_status(mirror)
+        return await status_of(registry, reader, shards=settings.shards, now=now, ends=ends, backfill=noted)
 
 
 async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
@@ -123,6 +124,7 @@ def _backfill(settings: Settings, deltas: SeedLog, notes: Notes, reader: Members
             reader=reader,
             shards=settings.shards,
             partitions=settings.partitions,
+            part_persons=settings.backfill_part_persons,
         )
     )
 
