@@ -85,13 +85,19 @@ class FillingIn:
         self._status = FillingStatus(0, ())
         self._lost_for_good: Mapping[int, int] = {}
         """Shards that began anew while there is no history to fill in."""
+        self.has_history: bool | None = None
+        """Whether there was one at the last look; None before the first."""
 
     async def fill(self, registry: Registry) -> dict[int, int | None]:
         """Fill in what versions of the registry and shards lack.
 
         By handle, where the history of each version begins that was filled in; None: nowhere. Returns when every shard
-        has folded all of it. Raises Retry; what was sent by then is noted.
+        has folded all of it, and at once with nothing where there is no history. Raises Retry; what was sent by then is
+        noted.
         """
+        self.has_history = self.has_history or await self._parts.history.is_there()
+        if not self.has_history:
+            return {}
         began = _began(await self._positions())
         if began == self._lost_for_good:
             began = {}

@@ -39,6 +39,10 @@ class Part(NamedTuple):
 class History(Protocol):
     """All events of the past. Every method raises Retry where it cannot be asked."""
 
+    async def is_there(self) -> bool:
+        """Whether there is a history at all; the other methods are for where there is."""
+        ...
+
     async def begins_ms(self, team: int) -> int | None:
         """The time of the team's first event; None where there is none."""
         ...

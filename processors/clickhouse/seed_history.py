@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 ANSWER_TIMEOUT_S = 3_600
 """How long ClickHouse may be silent while it reduces a part."""
 
-_EXISTS = "EXISTS TABLE events"
+# Another's table of that name lacks the columns by which the archive knows the place of an event in the log.
+_EXISTS = """
+SELECT count() = 3 FROM system.columns
+WHERE database = currentDatabase() AND table = 'events' AND name IN ('_topic', '_partition', '_offset')
+"""
 _BEGINS = "SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32}"
 _PAIRED = """
     SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
@@ -72,11 +76,14 @@ class SeedHistory:
             "output_format_json_quote_64bit_integers": 0,
         }
 
+    async def is_there(self) -> bool:
+        """Whether an archive has made its table."""
+        async with connected(self._url) as client:
+            return bool(await client.command(_EXISTS))
+
     async def begins_ms(self, team: int) -> int | None:
         """The time of the team's first event; None where there is none."""
         async with connected(self._url) as client:
-            if not await client.command(_EXISTS):
-                return None
             ((begins, count),) = (await client.query(_BEGINS, {"team": team}, settings=self._limits)).result_rows
             return int(begins) if count else None
 

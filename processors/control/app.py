@@ -206,7 +206,8 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
             positions = await parts.reader.positions(range(settings.shards))
             await parts.filling.fill(compiler.registry, compiler.lists, positions)
             unfolded = parts.filling.unfolded(compiler.registry, positions)
-            ready, with_history = ready_of(positions, settings.shards), parts.backfill is not None
+            ready = ready_of(positions, settings.shards)
+            with_history = parts.backfill is not None and parts.backfill.has_history is not False
             await compiler.change(taking_over(ready, unfolded, with_history=with_history))
 
     async def fill_lists() -> None:

@@ -54,6 +54,7 @@ class World:
         self.offsets = dict.fromkeys(range(PARTITIONS), 0)
         self.plan: TeamPlan = compile_plan(self.registry).team(1)
         self.owner = self._owner()
+        self.has_history = True
         self.behind = 2
         """How many looks the archive is behind."""
         self.beside: list[Callable[[], DeltaMessage]] = []
@@ -120,6 +121,9 @@ class World:
         return {cohort.key: (cohort.handle in stored) is not cohort.complemented for cohort in self.plan.cohorts}
 
     # What a filling in asks of the world.
+
+    async def is_there(self) -> bool:
+        return self.has_history
 
     async def begins_ms(self, team: int) -> int | None:
         assert team == 1
@@ -338,3 +342,13 @@ async def test_where_events_came_and_the_history_has_none_no_shard_is_called_who
     assert 0 not in {position.warm_from_ms for position in positions.values()}
     world.registry = backfill(world.registry, {2: None})
     assert await filling.fill(world.registry) == {}, "and that is not tried again and again"
+
+
+async def test_without_a_history_nothing_waits_and_nothing_is_called_filled_in() -> None:
+    world = World(BUYERS, [bought(20, 21)])
+    world.has_history = False
+    await world.adopt(is_new=False)
+    filling = world.filling_in()
+    assert (await filling.fill(world.registry), filling.has_history, world.behind) == ({}, False, 2)
+    world.has_history = True
+    assert (await filling.fill(world.registry), filling.has_history) == ({2: START + 20}, True)

@@ -84,11 +84,11 @@ class Up:
         return {self.process.pid, *descendants(self.process.pid)}
 
 
-def start(folder: Path) -> Up:
+def start(folder: Path, **chosen: str) -> Up:
     process = subprocess.Popen(
         [sys.executable, "-m", "processors.cli", "up", "--json"],
         cwd=folder,
-        env=environment() | {"MUSTER_EVALUATOR_PORT": "0", "MUSTER_CONTROL_PORT": "0", "MUSTER_SHARDS": "32"},
+        env=environment() | {"MUSTER_EVALUATOR_PORT": "0", "MUSTER_CONTROL_PORT": "0", "MUSTER_SHARDS": "32"} | chosen,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
