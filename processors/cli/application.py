@@ -17,6 +17,7 @@ from processors.cli import (
     members,
     offline,
     past,
+    preview,
     roles,
     send,
     status,
@@ -82,7 +83,10 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_shared)
-    for module in (up, apply, importing, send, status, members, past, why, offline, testing, watch, doctor, roles):
+    for module in (
+        *(up, apply, importing, preview, send, status, members, past, why),
+        *(offline, testing, watch, doctor, roles),
+    ):
         module.register(app)
     return app
 

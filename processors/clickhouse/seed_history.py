@@ -12,6 +12,7 @@ from cohort_store.errors import Retry
 from processors.backfill.ports import Pair, Part, Seed
 from processors.backfill.wanted import Wanted
 from processors.clickhouse.client import connect, translated
+from processors.clickhouse.event_owners import OF_TEAM, PAIRED, PERSON, source
 from processors.clickhouse.translation.statements import reduction
 
 if TYPE_CHECKING:
@@ -26,31 +27,11 @@ SELECT count() = 3 FROM system.columns
 WHERE database = currentDatabase() AND table = 'events' AND name IN ('_topic', '_partition', '_offset')
 """
 _BEGINS = "SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32}"
-_PAIRED = """
-    SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-"""
-_PERSON = "multiIf(person_id != '', person_id, owner != '', owner, distinct_id)"
 _PERSONS = f"""
-WITH paired AS ({_PAIRED})
-SELECT uniq({_PERSON}) FROM events LEFT JOIN paired USING (distinct_id) WHERE team_id = {{team:UInt32}}
+WITH paired AS ({PAIRED})
+SELECT uniq({PERSON}) FROM events LEFT JOIN paired USING (distinct_id) WHERE {OF_TEAM}
 """  # noqa: S608 - parts of ours
-# What is as good as the same event is one by its entry, time and tag, so FINAL is not needed.
-_SOURCE = f"""
-    WITH paired AS ({_PAIRED})
-    SELECT
-        {_PERSON} AS person_id,
-        event,
-        toUnixTimestamp64Milli(timestamp) AS time_ms,
-        CRC32(lower(toString(uuid))) AS tag,
-        properties,
-        '' AS person_properties
-    FROM events LEFT JOIN paired USING (distinct_id)
-    WHERE team_id = {{team:UInt32}} AND cityHash64({_PERSON}) % {{of:UInt32}} = {{part:UInt32}}
-"""  # noqa: S608 - parts of ours
-
+_SOURCE = source(f"cityHash64({PERSON}) % {{of:UInt32}} = {{part:UInt32}}")
 _PAIRS = """
 SELECT distinct_id, latest.2, latest.1
 FROM (

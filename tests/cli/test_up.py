@@ -84,9 +84,10 @@ class Up:
         return {self.process.pid, *descendants(self.process.pid)}
 
 
-def start(folder: Path, **chosen: str) -> Up:
+def start(folder: Path, before: str = "", **chosen: str) -> Up:
+    """`before` is Python that the process runs first."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "processors.cli", "up", "--json"],
+        [sys.executable, "-c", f"{before}\nfrom processors.cli import main; main()", "up", "--json"],
         cwd=folder,
         env=environment() | {"MUSTER_EVALUATOR_PORT": "0", "MUSTER_CONTROL_PORT": "0", "MUSTER_SHARDS": "32"} | chosen,
         stdout=subprocess.PIPE,

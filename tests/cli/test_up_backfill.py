@@ -105,6 +105,35 @@ def test_an_edit_takes_over_with_its_history_and_one_that_needs_none_at_once(up:
     eventually(lambda: members(up, "buyers") == {"ann"})
 
 
+def test_a_preview_tells_what_a_definition_would_hold_and_writes_nothing(up: Up) -> None:
+    eventually(lambda: members(up, "buyers") >= {"ann"})
+    file = up.folder / "preview.json"
+    wanted = [
+        {**BUYERS, "key": "twice", "when": {**COUNT, "within": "60d", "n": 2}},
+        {"key": "vips", "members": ["dan", "zoe"]},
+        {"key": "vips-who-looked", "when": {"all": [
+            {"kind": "in_cohort", "cohort": "vips"}, {"kind": "performed", "event": "look", "within": "30d"}]}},
+        {"key": "not-pro", "when": {"not": {"kind": "person_property", "property": "plan", "value": "pro"}}},
+        {"key": "nobody", "when": {"kind": "performed", "event": "sing", "within": "30d"}},
+    ]  # fmt: skip
+    file.write_text(json.dumps({"cohorts": wanted}))
+    version = up.answer("status")["registry_version"]
+    found = up.answer("preview", str(file))
+    assert {key: (each["members"], each["some"]) for key, each in found["cohorts"].items()} == {
+        "twice": (2, ["ann", "bob"]),
+        "vips": (2, ["dan", "zoe"]),
+        "vips-who-looked": (1, ["dan"]),
+        "not-pro": (4, ["ann", "bob", "dan", "zoe"]),
+        "nobody": (0, []),
+    }
+    assert found["begins"][:10] == (NOW - timedelta(days=40)).date().isoformat()
+    assert len(up.answer("preview", str(file), "--sample", "2")["cohorts"]["not-pro"]["some"]) == 2
+    then = up.answer("preview", str(file), "--now", (NOW - timedelta(days=4.5)).isoformat(), "--sample", "0")
+    assert then["cohorts"]["twice"] == {"members": 2, "some": []}
+    assert "by events from" in up.muster("preview", str(file)).stdout
+    assert up.answer("status")["registry_version"] == version
+
+
 # The last one here, since it ends the installation that the others share.
 def test_a_lost_broker_and_then_a_lost_redis_are_made_good_out_of_the_history(up: Up) -> None:
     apply(up, COHORTS)

@@ -18,13 +18,16 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 PERSONS, PART_PERSONS = 6_000, 50
 KILLS = 20
+AT_ONCE = "from processors.up import supervisor; supervisor.BACKOFF_MAX_S = 0.2"
+"""However often a process ended, it is started again."""
 NOW = datetime.now(UTC)
 BUYERS: dict[str, Any] = {"key": "buyers", "when": {"kind": "count", "event": "buy", "n": 2, "within": "30d"}}
 
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    running = start(tmp_path_factory.mktemp("kills"), MUSTER_BACKFILL_PART_PERSONS=str(PART_PERSONS))
+    folder = tmp_path_factory.mktemp("kills")
+    running = start(folder, AT_ONCE, MUSTER_BACKFILL_PART_PERSONS=str(PART_PERSONS))
     try:
         file = running.folder / "events.jsonl"
         file.write_text("".join(json.dumps(event) + "\n" for event in past()))

@@ -1,0 +1,70 @@
+"""How many persons cohorts would have, and some of them, out of the archived events alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from cohort_store.definitions import Node
+from processors.clickhouse.client import connect, translated
+from processors.clickhouse.event_owners import source
+from processors.clickhouse.events import TABLE
+from processors.clickhouse.translation import literals
+from processors.clickhouse.translation.statements import memberships
+
+_EXISTS = f"EXISTS TABLE {TABLE}"
+_BEGINS = "SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32}"
+_COUNTS = """
+SELECT cohort, count(), arraySort(groupArraySample({sample:UInt32}, 1)(person_id))
+FROM (
+%s
+)
+GROUP BY cohort
+"""
+
+
+class Previewed(NamedTuple):
+    """One cohort's members."""
+
+    members: int
+    some: Sequence[str]
+    """At most as many as were asked for, sorted; the same each time as long as the events are."""
+
+
+class Preview(NamedTuple):
+    """By cohort, and the time of the team's first event; None: there is none."""
+
+    cohorts: Mapping[str, Previewed]
+    begins_ms: int | None
+
+
+async def preview(
+    url: str, team: int, cohorts: Mapping[str, Node], lists: Mapping[str, Sequence[str]], now: int, sample: int
+) -> Preview:
+    """Who of those whom the events know, or the lists, would be in each cohort at `now`.
+
+    Trees must be resolved; `lists` has the members of static lists, by digest. Raises Retry where ClickHouse fails.
+    """
+    client = await connect(url)
+    try:
+        with translated():
+            if not await client.command(_EXISTS):
+                return Preview({key: Previewed(0, ()) for key in cohorts}, None)
+            ((begins, count),) = (await client.query(_BEGINS, {"team": team})).result_rows
+            listed = _lists(lists)
+            sql = memberships(cohorts, source(), f"SELECT person_id FROM ({listed})" if listed else "", listed)  # noqa: S608
+            asked = {"team": team, "now": now}
+            answer = await client.query((_COUNTS % sql).replace("{sample:UInt32}", str(sample)), asked)
+    finally:
+        await client.close()
+    found = {key: Previewed(int(members), tuple(some)) for key, members, some in answer.result_rows}
+    return Preview({key: found.get(key, Previewed(0, ())) for key in cohorts}, int(begins) if count else None)
+
+
+def _lists(lists: Mapping[str, Sequence[str]]) -> str:
+    parts = [
+        f"SELECT {literals.text(digest)} AS digest, arrayJoin([{', '.join(map(literals.text, members))}]) AS person_id"
+        for digest, members in lists.items()
+        if members
+    ]
+    return " UNION ALL ".join(parts)
