@@ -24,8 +24,8 @@ _HELP = """Show how everything stands: each cohort's size and state, entries and
 Sizes are read from Redis; entries and exits are counted by control, and left out while it does not answer.
 
 \b
-States: ready; warming (events from before it was defined may be missing);
-building (no version answers yet); unavailable (not every shard has folded it).
+States: ready; warming (events that may matter are not known); building (no version
+answers yet); unavailable (not every shard has folded it).
 
 \b
 Examples:
