@@ -3,7 +3,7 @@
 A delta is about one subject: entries for its timelines and writes to its registers. Folding is a union,
 so any bigger union of true events is a delta too, and a redelivered one is harmless.
 
-A message on `muster.deltas` or `muster.seeds` packs many deltas of one partition, with the random id by
+A message on `muster.deltas` packs many deltas of one partition, with the random id by
 which a redelivery is known, the registry version it was made with, and the sender's progress marks.
 Layout (frozen by golden tests): the byte 1, then msgpack
 ``[id, registry_version, [[shard, [delta, …]], …], marks]`` with

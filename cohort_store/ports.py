@@ -40,7 +40,7 @@ class Position(NamedTuple):
     ready: int
     """The registry version that was folded into every record of the shard."""
     offsets: Mapping[str, Offset] = {}
-    """By source topic: muster.deltas, muster.seeds."""
+    """By topic; today there is one, muster.deltas."""
     sequence: int = 0
     """Of the last change that was put into the outbox."""
     changes_offset: int = 0

@@ -13,7 +13,6 @@ from cohort_store.errors import Crash, Retry
 
 EVENTS = "muster.events"
 DELTAS = "muster.deltas"
-SEEDS = "muster.seeds"
 DEFINITIONS = "muster.definitions"
 REGISTRY = "muster.registry"
 MEMBERSHIP_CHANGES = "muster.membership-changes"
@@ -61,7 +60,6 @@ def muster_topics(partitions: int = PARTITIONS_DEFAULT) -> tuple[TopicSpec, ...]
     return (
         TopicSpec(EVENTS, partitions, bytes_max=DEAD_LETTER_BYTES_MAX),
         TopicSpec(DELTAS, partitions),
-        TopicSpec(SEEDS, partitions),
         TopicSpec(DEFINITIONS, 1, compacted=True),
         TopicSpec(REGISTRY, 1, compacted=True, bytes_max=REGISTRY_BYTES_MAX),
         TopicSpec(MEMBERSHIP_CHANGES, partitions),
