@@ -8,7 +8,7 @@ itself or through a reference, gets the next one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -94,10 +94,24 @@ def backfill(registry: Registry, begins_ms: Mapping[int, int | None]) -> Registr
 
     None: there was none. Returns `registry` itself where that is no news of any version that is still there.
     """
-    teams = {team: _team_backfilled(of_team, begins_ms) for team, of_team in registry.teams.items()}
-    if teams == registry.teams:
-        return registry
-    return msgspec.structs.replace(registry, version=registry.version + 1, teams=teams)
+
+    def fill(version: CohortVersion) -> CohortVersion:
+        if version.handle not in begins_ms:
+            return version
+        begins = begins_ms[version.handle]
+        from_ms = version.activated_ms if begins is None else min(begins, version.activated_ms)
+        return msgspec.structs.replace(version, activated_ms=from_ms, backfilled=True)
+
+    return _with_versions(registry, fill)
+
+
+def forget_backfill(registry: Registry, handles: Collection[int]) -> Registry:
+    """Let the versions of these handles lack their history again, so that it is filled in once more."""
+
+    def forget(version: CohortVersion) -> CohortVersion:
+        return msgspec.structs.replace(version, backfilled=version.backfilled and version.handle not in handles)
+
+    return _with_versions(registry, forget)
 
 
 def drop_retired(registry: Registry, through: int) -> Registry:
@@ -304,20 +318,17 @@ def _team_activated(
     return msgspec.structs.replace(team, cohorts=cohorts, retired=(*team.retired, *replaced))
 
 
-def _team_backfilled(team: TeamRegistry, begins_ms: Mapping[int, int | None]) -> TeamRegistry:
-    cohorts = tuple(
-        msgspec.structs.replace(cohort, versions=tuple(_backfilled(version, begins_ms) for version in cohort.versions))
-        for cohort in team.cohorts
-    )
-    return msgspec.structs.replace(team, cohorts=cohorts)
+def _with_versions(registry: Registry, change: Callable[[CohortVersion], CohortVersion]) -> Registry:
+    """The registry with every version that is not retired changed; itself where that changes nothing."""
+    teams = {team: _team_with_versions(of_team, change) for team, of_team in registry.teams.items()}
+    if teams == registry.teams:
+        return registry
+    return msgspec.structs.replace(registry, version=registry.version + 1, teams=teams)
 
 
-def _backfilled(version: CohortVersion, begins_ms: Mapping[int, int | None]) -> CohortVersion:
-    if version.handle not in begins_ms:
-        return version
-    begins = begins_ms[version.handle]
-    from_ms = version.activated_ms if begins is None else min(begins, version.activated_ms)
-    return msgspec.structs.replace(version, activated_ms=from_ms, backfilled=True)
+def _team_with_versions(team: TeamRegistry, change: Callable[[CohortVersion], CohortVersion]) -> TeamRegistry:
+    cohorts = (msgspec.structs.replace(each, versions=tuple(map(change, each.versions))) for each in team.cohorts)
+    return msgspec.structs.replace(team, cohorts=tuple(cohorts))
 
 
 def _with_linked(keys: set[str], trees: Mapping[str, Any]) -> set[str]:

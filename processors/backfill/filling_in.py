@@ -51,6 +51,10 @@ from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
+AGAIN_NOTE = "backfill-again"
+"""Handles of versions, as JSON, whose history is asked for once more."""
+PAUSED_NOTE = "backfill-paused"
+"""There while it is to rest."""
 PIECE_PERSONS = 1_000
 PRUNED_BEFORE_MS = 60_000
 """How long before the slowest shard's now seeds are pruned: more than a failover of the store loses."""
@@ -122,6 +126,14 @@ class FillingIn:
         await self._parts.notes.keep_note(NOTE, None)
         return begins
 
+    async def asked_again(self) -> frozenset[int]:
+        """The versions whose history is asked for once more; they are asked for once by that. Raises Retry."""
+        asked = await self._parts.notes.note(AGAIN_NOTE)
+        if asked is None:
+            return frozenset()
+        await self._parts.notes.keep_note(AGAIN_NOTE, None)
+        return frozenset(msgspec.json.decode(asked, type=list[int]))
+
     async def noted(self) -> FillingStatus | None:
         """How far it has come; None where there is nothing to do. Raises Retry."""
         return await noted_status(self._parts.notes)
@@ -189,11 +201,19 @@ class FillingIn:
                 if only is None or shard_of(delta.subject, parts.shards) in only:
                     packer.add(delta)
             count += packer.count
+            await self._until_resumed()
             await self._until_folded(before)
             before = await parts.deltas.send(packer.seeds(registry_version))
             behind.update(before)
         self._status = msgspec.structs.replace(self._status, behind=tuple(sorted(behind.items())))
         return count
+
+    async def _until_resumed(self) -> None:
+        status = self._status
+        while await self._parts.notes.note(PAUSED_NOTE) is not None:
+            await self._note(msgspec.structs.replace(status, waits_for="muster backfill resume"))
+            await asyncio.sleep(LOOK_S)
+        await self._note(status)
 
     async def _positions(self) -> dict[int, Position]:
         """Every shard's, once each has one."""

@@ -36,6 +36,11 @@ def wanted(registry: Registry, *, all_of_it: bool = False) -> list[Wanted]:
     return list(_of_teams(registry, plan.teams, all_of_it))
 
 
+def wanted_of(registry: Registry, team: int, handles: frozenset[int]) -> Wanted:
+    """The same for some versions of a team, whatever they lack."""
+    return _wanted(team, handles, compile_plan(registry).team(team))
+
+
 def _of_teams(registry: Registry, plans: Mapping[int, TeamPlan], all_of_it: bool) -> Iterator[Wanted]:
     for number, team in registry.teams.items():
         versions = (version for cohort in team.cohorts for version in cohort.versions)

@@ -12,6 +12,7 @@ import typer
 from cohort_store.errors import MusterError, Retry
 from processors.cli import (
     apply,
+    backfill,
     doctor,
     importing,
     members,
@@ -84,7 +85,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_shared)
     for module in (
-        *(up, apply, importing, preview, send, status, members, past, why),
+        *(up, apply, importing, preview, backfill, send, status, members, past, why),
         *(offline, testing, watch, doctor, roles),
     ):
         module.register(app)

@@ -64,7 +64,7 @@ def _show(console: Console, found: Status, flow: list[Any] | None) -> None:
         console.print(f"The last apply was refused: {found.refused}", style="red", markup=False)
     console.print(_shards(found.shards))
     if found.backfill is not None:
-        console.print(_backfill(found.backfill), markup=False)
+        console.print(sentence_of(found.backfill), markup=False)
     if not found.cohorts:
         console.print("Nothing is defined yet: muster apply FILE...")
         return
@@ -95,7 +95,8 @@ def _shards(shards: ShardsStatus) -> str:
     return f"Shards: {shards.ready} of {shards.total} ready{stale}, {age} behind, {lag} messages not folded yet."
 
 
-def _backfill(backfill: FillingStatus) -> str:
+def sentence_of(backfill: FillingStatus) -> str:
+    """What is being filled in, and how far that is."""
     cohorts = f"{len(backfill.handles)} version{'' if len(backfill.handles) == 1 else 's'}"
     purpose = f"Filling in the history of {cohorts}"
     if backfill.restores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -42,7 +42,20 @@ FROM (
 )
 """
 
+_BYTES = """
+SELECT sum(data_uncompressed_bytes), sum(rows) FROM system.parts
+WHERE database = currentDatabase() AND table = 'events' AND active
+"""
+
 _Row = TypeVar("_Row")
+
+
+class PlannedRead(NamedTuple):
+    """A statement, the rows that it reads, and about how many bytes those have, not compressed."""
+
+    sql: str
+    rows: int
+    bytes: int
 
 
 class SeedHistory:
@@ -85,6 +98,16 @@ class SeedHistory:
         """The person of every distinct id, as it comes."""
         async for block in self._rows(_PAIRS, {"team": team}, Pair):
             yield block
+
+    async def plan(self, wanted: Wanted, pruned_ms: int, part: Part) -> PlannedRead:
+        """What `seeds` would ask, and how much of the table it would read."""
+        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
+        async with connected(self._url) as client:
+            sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
+            estimated = await client.query(f"EXPLAIN ESTIMATE {sql}", asked, settings=self._limits)
+            rows = sum(int(row[3]) for row in estimated.result_rows)
+            ((all_bytes, all_rows),) = (await client.query(_BYTES, settings=self._limits)).result_rows
+        return PlannedRead(sql, rows, int(all_bytes) * rows // max(int(all_rows), 1))
 
     async def _rows(
         self, sql: str, parameters: Mapping[str, int], row: type[_Row]

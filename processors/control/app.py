@@ -31,6 +31,7 @@ from processors.control.flow import FlowTables
 from processors.control.life import (
     Retirement,
     SourceWatch,
+    asked_again,
     building,
     dropping,
     filled_in,
@@ -219,6 +220,9 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
         if parts.backfill is not None and compiler.registry.sources:
             # First: a shard that is whole again has its part of every list too.
             await fill_lists()
+            again = await parts.backfill.asked_again()
+            if again:
+                await compiler.change(asked_again(again))
             begins_ms = await parts.backfill.fill(compiler.registry)
             if begins_ms:
                 await compiler.change(filled_in(begins_ms))

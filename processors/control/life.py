@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
-from cohort_store.compiling import activate, backfill, drop_retired
+from cohort_store.compiling import activate, backfill, drop_retired, forget_backfill
 from cohort_store.ports import Position
 from cohort_store.registry import Registry, VersionState
 from cohort_store.static_lists import TeamList
@@ -54,6 +54,11 @@ def filled_in(begins_ms: Mapping[int, int | None]) -> Callable[[Registry], Regis
 def dropping(through: int) -> Callable[[Registry], Registry]:
     """The step that lets go of what was retired up to registry version `through`."""
     return lambda registry: drop_retired(registry, through)
+
+
+def asked_again(handles: Collection[int]) -> Callable[[Registry], Registry]:
+    """The step by which the versions of these handles lack their history once more."""
+    return lambda registry: forget_backfill(registry, handles)
 
 
 class Retirement:

@@ -1,6 +1,8 @@
 """History through every real part: who did it before a cohort was defined is in it soon after."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.cli.test_up import END_S_MAX, Up, eventually, pytestmark, start
+from tests.cli.test_up import END_S_MAX, Up, environment, eventually, pytestmark, start
 
 __all__ = ["pytestmark"]
 
@@ -132,6 +134,40 @@ def test_a_preview_tells_what_a_definition_would_hold_and_writes_nothing(up: Up)
     assert then["cohorts"]["twice"] == {"members": 2, "some": []}
     assert "by events from" in up.muster("preview", str(file)).stdout
     assert up.answer("status")["registry_version"] == version
+
+
+def test_an_operator_sees_asks_again_pauses_and_plans(up: Up) -> None:
+    eventually(lambda: up.answer("backfill", "list") == {"paused": False, "backfill": None, "lacking": []})
+    assert "No cohort lacks its history" in up.muster("backfill", "list").stdout
+    planned = up.answer("backfill", "--plan", "buyers")
+    assert (planned["persons"], planned["parts"]) == (4, 1)
+    assert planned["rows"] >= len(PAST)
+    assert planned["bytes"] > 0
+    assert "GROUP BY person_id" in planned["sql"]
+    assert "rows" in up.muster("backfill", "--plan", "--all").stdout
+    assert up.answer("backfill", "pause")["paused"] is True
+    version = up.answer("status")["registry_version"]
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "processors.cli", "backfill", "buyers"],
+        cwd=up.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    eventually(lambda: (up.answer("backfill", "list")["backfill"] or {}).get("waits_for") == "muster backfill resume")
+    assert [each["cohort"] for each in up.answer("backfill", "list")["lacking"]] == ["buyers"]
+    assert members(up, "buyers") >= {"ann"}, "who is in it stays so"
+    assert up.answer("backfill", "resume")["paused"] is False
+    assert "persons were filled in" in asking.communicate(timeout=60)[0]
+    assert asking.returncode == 0
+    assert up.answer("status")["registry_version"] == version + 2
+    assert up.answer("backfill", "list")["lacking"] == []
+    for wrong, said in [
+        (("backfill",), "name cohorts, or give --all"),
+        (("backfill", "buyers", "--all"), "name cohorts, or give --all"),
+        (("backfill", "sellers"), "cohort 'sellers' is not defined"),
+    ]:
+        assert said in " ".join(up.muster(*wrong).stderr.split())
 
 
 # The last one here, since it ends the installation that the others share.
