@@ -91,6 +91,8 @@ class FillingIn:
         """Shards that began anew while there is no history to fill in."""
         self.has_history: bool | None = None
         """Whether there was one at the last look; None before the first."""
+        self._whole_version = 0
+        """The registry version of which nothing lacks its history."""
 
     async def fill(self, registry: Registry) -> dict[int, int | None]:
         """Fill in what versions of the registry and shards lack.
@@ -105,9 +107,12 @@ class FillingIn:
         began = _began(await self._positions())
         if began == self._lost_for_good:
             began = {}
+        if not began and registry.version == self._whole_version:
+            return {}
         teams = wanted(registry, all_of_it=bool(began))
         handles = tuple(sorted(handle for team in teams for handle in team.handles))
         if not handles:
+            self._whole_version = registry.version
             return {}
         asking = [team for team in teams if began or not team.asks_nothing]
         begins: dict[int, int | None] = dict.fromkeys(handles)
