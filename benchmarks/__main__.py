@@ -6,11 +6,11 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import conditions, flags, ingest, latency, members, memory, worst_person
+from benchmarks import backfill, conditions, flags, ingest, latency, members, memory, worst_person
 
 
 def main() -> None:
-    """Ingest, latency at half of the rate that ingest took, flags, memory, conditions, members of files."""
+    """Ingest, latency at half of the rate that ingest took, flags, memory, conditions, members of files, backfill."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     ingest.load_arguments(parser)
     load = ingest.load_of(parser.parse_args())
@@ -22,6 +22,7 @@ def main() -> None:
     conditions.report(conditions.measure())
     worst_person.report(worst_person.measure())
     members.report(members.measure())
+    backfill.report(asyncio.run(backfill.measure()))
     if taken.wrong:
         sys.exit(f"ingest: {taken.wrong} wrong members: the figures do not count")
 

@@ -22,7 +22,7 @@ whole; one that began anew once more in the meantime is not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from time import monotonic
 from typing import NamedTuple, TypeVar
@@ -200,15 +200,19 @@ class FillingIn:
         """Send deltas at the pace at which owners fold them, those of some shards or of all. How many there were."""
         parts, before, count = self._parts, dict[int, int](), 0
         behind = dict(self._status.behind)
+        of_before: set[int] = set()
         async for piece in pieces:
-            packer = Packer(parts.shards, parts.partitions)
+            packer, of_piece = Packer(parts.shards, parts.partitions), set[int]()
             for delta in piece:
-                if only is None or shard_of(delta.subject, parts.shards) in only:
+                shard = shard_of(delta.subject, parts.shards)
+                if only is None or shard in only:
                     packer.add(delta)
+                    of_piece.add(shard)
             count += packer.count
             await self._until_resumed()
-            await self._until_folded(before)
-            before = await parts.deltas.send(packer.seeds(registry_version))
+            # Those alone that had something to fold: the others tell where they are twice a second.
+            await self._until_folded(before, of_before)
+            before, of_before = await parts.deltas.send(packer.seeds(registry_version)), of_piece
             behind.update(before)
         self._status = msgspec.structs.replace(self._status, behind=tuple(sorted(behind.items())))
         return count
@@ -230,10 +234,11 @@ class FillingIn:
         """An instant that every shard has passed."""
         return min(position.now_ms for position in (await self._positions()).values()) - PRUNED_BEFORE_MS
 
-    async def _until_folded(self, behind: Mapping[int, int]) -> None:
-        """Wait until every shard of those partitions has folded all before those offsets."""
+    async def _until_folded(self, behind: Mapping[int, int], shards: Collection[int] | None = None) -> None:
+        """Wait until these shards (None: all) have folded what lies before those offsets of their partitions."""
         partitions = self._parts.partitions
-        waiting = {shard for shard in range(self._parts.shards) if shard % partitions in behind}
+        asked = range(self._parts.shards) if shards is None else shards
+        waiting = {shard for shard in asked if shard % partitions in behind}
         look_at = monotonic() + TOPIC_LOOK_S
         while waiting:
             positions = await self._parts.reader.positions(sorted(waiting))
