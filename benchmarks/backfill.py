@@ -187,9 +187,8 @@ def report(found: Result) -> None:
         f"  whole                {found.seconds:>8.2f} s   {rate:>9,.0f} persons/s   membership {each:.1f} CPU µs each"
     )
     print(f"  its SQL alone        {found.sql_s:>8.2f} s   bare GROUP BY {found.floor_s:.2f} s")
-    print(
-        f"  SQL over GROUP BY    {found.sql_s / found.floor_s:>8.2f}   whole over it {found.seconds / found.floor_s:.1f}"
-    )
+    sql, whole = found.sql_s / found.floor_s, found.seconds / found.floor_s
+    print(f"  SQL over GROUP BY    {sql:>8.2f}   whole over it {whole:.1f}")
     print(f"  members {found.stored:,} of {found.expected:,}")
 
 
