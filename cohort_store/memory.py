@@ -99,6 +99,10 @@ class MemoryStore:
         self._reach()
         return {shard: self._shards[shard].outbox[:limit] for shard in shards if self._shards[shard].outbox}
 
+    async def newest_changes(self, shards: Sequence[int]) -> dict[int, bytes]:
+        self._reach()
+        return {shard: self._shards[shard].outbox[-1].change for shard in shards if self._shards[shard].outbox}
+
     async def outbox_sizes(self, shards: Sequence[int]) -> dict[int, int]:
         self._reach()
         return {shard: len(self._shards[shard].outbox) for shard in shards}

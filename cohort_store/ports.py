@@ -192,6 +192,10 @@ class MembershipStore(Protocol):
         """
         ...
 
+    async def newest_changes(self, shards: Sequence[int]) -> dict[int, bytes]:
+        """The newest change that waits in each shard, acknowledged by replicas or not; shards without are left out."""
+        ...
+
     async def outbox_sizes(self, shards: Sequence[int]) -> dict[int, int]:
         """How many changes wait in each shard."""
         ...

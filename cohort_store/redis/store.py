@@ -93,6 +93,14 @@ class RedisMembershipStore:
             replies = await self._link.run(calls)
         return {shard: list(map(_entry, found)) for shard, found in zip(shards, replies, strict=True) if found}
 
+    async def newest_changes(self, shards: Sequence[int]) -> dict[int, bytes]:
+        calls = [
+            Call(keys.prefix, pack(b"XREVRANGE", keys.outbox, b"+", b"-", b"COUNT", b"1"))
+            for keys in (self._layout[shard] for shard in shards)
+        ]
+        replies = await self._link.run(calls)
+        return {shard: _entry(found[0]).change for shard, found in zip(shards, replies, strict=True) if found}
+
     async def outbox_sizes(self, shards: Sequence[int]) -> dict[int, int]:
         calls = [Call(self._layout[shard].prefix, pack(b"XLEN", self._layout[shard].outbox)) for shard in shards]
         return dict(zip(shards, await self._link.run(calls), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from cohort_store.changes import Change
+from cohort_store.changes import Change, decode_change
 from cohort_store.ports import MembershipStore, Offset, Position
 from processors.membership.concurrency import together
 from processors.membership.owner import Owner
@@ -38,6 +38,8 @@ class Standing(NamedTuple):
     resumed: Resumed
     changes: list[Change]
     changes_offset: int
+    waiting: Mapping[int, int]
+    """By shard, the number of the newest change that is not published yet, where there is one."""
 
 
 async def look_up(store: MembershipStore, log: Log, owner: Owner, partitions: Sequence[int]) -> dict[int, Standing]:
@@ -60,9 +62,14 @@ async def look_up(store: MembershipStore, log: Log, owner: Owner, partitions: Se
         )
         for number in partitions
     }
+    waiting = await store.newest_changes([shard for of_partition in shards.values() for shard in of_partition])
     starts = [_changes_start(positions[number], len(shards[number])) for number in partitions]
     changes = await together(log.changes(number, start) for number, start in zip(partitions, starts, strict=True))
-    return {number: Standing(resumed[number], *found) for number, found in zip(partitions, changes, strict=True)}
+    numbers = {shard: decode_change(raw).sequence for shard, raw in waiting.items()}
+    return {
+        number: Standing(resumed[number], *found, {s: numbers[s] for s in shards[number] if s in numbers})
+        for number, found in zip(partitions, changes, strict=True)
+    }
 
 
 async def same_topics(log: Log, furthest: Mapping[int, Offset | None]) -> tuple[dict[int, Bounds], dict[int, bool]]:

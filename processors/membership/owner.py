@@ -192,8 +192,12 @@ class Owner:
         await self._sweep()
         self._evict()
 
-    async def reconcile(self, number: int, changes: Sequence[Change]) -> None:
-        """Tell anew where those changes' subjects stand whose change lies above the shard's last commit."""
+    async def reconcile(self, number: int, changes: Sequence[Change], waiting: Mapping[int, int]) -> None:
+        """Tell anew where those changes' subjects stand whose change lies above the shard's last commit.
+
+        No number is given twice: neither one of these changes', nor, by shard, the newest `waiting` one's. That may lie
+        above the shard's last commit too, where this very telling was interrupted.
+        """
         partition, plan = self.partitions[number], self.plan
         above: dict[int, dict[tuple[Subject, int], CohortPlan]] = {}
         for change in changes:
@@ -209,6 +213,9 @@ class Owner:
             shard = partition.shards.get(change.shard)
             if shard is not None and change.sequence > shard.position.sequence:
                 shard.position = shard.position._replace(sequence=change.sequence)
+        for shard_number, sequence in waiting.items():
+            shard = partition.shards[shard_number]
+            shard.position = shard.position._replace(sequence=max(sequence, shard.position.sequence))
         for shard_number, told in above.items():
             pairs = [(subject, cohort) for (subject, _), cohort in told.items()]
             await self._tell(partition, partition.shards[shard_number], pairs, committed[shard_number])

@@ -209,7 +209,7 @@ class Worker:
             if standing.resumed.another_topic:
                 _log.warning("membership: partition %d is another topic than before; answers are warming", number)
             owner.adopt(number, standing.resumed, changes_offset=standing.changes_offset)
-            await owner.reconcile(number, standing.changes)
+            await owner.reconcile(number, standing.changes, standing.waiting)
             await parts.relay.look(owner.shards_of(number))
             parts.deltas.seek(number, standing.resumed.next_offset)
 

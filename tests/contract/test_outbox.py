@@ -14,6 +14,8 @@ async def test_changes_are_told_in_the_order_of_their_commits(view: View, owner:
     assert await changes_of(view, 0) == [b"1", b"2", b"\x00\xff", b"4"]
     assert await changes_of(view, 0, limit=2) == [b"1", b"2"]
     assert await view.store.outbox_sizes([0, 1]) == {0: 4, 1: 0}
+    newest = (await view.store.outbox([0], 10))[0][-1]
+    assert await view.store.newest_changes([0, 1]) == {0: newest.change}
 
 
 async def test_shards_without_changes_are_left_out(view: View) -> None:

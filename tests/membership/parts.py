@@ -248,6 +248,9 @@ class InterruptedStore:
     async def outbox(self, shards: Sequence[int], limit: int) -> dict[int, list[OutboxEntry]]:
         return await self.worried.call("outbox", lambda: self.store.outbox(shards, limit))
 
+    async def newest_changes(self, shards: Sequence[int]) -> dict[int, bytes]:
+        return await self.worried.call("newest_changes", lambda: self.store.newest_changes(shards))
+
     async def outbox_sizes(self, shards: Sequence[int]) -> dict[int, int]:
         return await self.worried.call("outbox_sizes", lambda: self.store.outbox_sizes(shards))
 

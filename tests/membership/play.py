@@ -129,7 +129,11 @@ class Play:
                     self.copies[shard] = [*self.copies[shard][-2:], copy]
         if random.random() < self.failover:
             lost = random.sample(range(world.shape.shards), random.randint(1, world.shape.shards))
-            world.fail_over({shard: random.choice(self.copies[shard]) for shard in lost})
+            taken = {shard: random.randrange(len(self.copies[shard])) for shard in lost}
+            world.fail_over({shard: self.copies[shard][index] for shard, index in taken.items()})
+            for shard, index in taken.items():
+                # What was copied later is of a history that is no more: replicas follow what came back.
+                del self.copies[shard][index + 1 :]
 
     def _edit(self) -> None:
         """Give a drawn cohort another tree, one that holds for an empty history if the present one does."""

@@ -1,17 +1,20 @@
 """An owner against a store: fences, gaps, caches and unknown fates, without worker or log."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 import pytest
 
+from cohort_store.changes import decode_change
 from cohort_store.clocks import SteppedClock
 from cohort_store.compiling import assign
 from cohort_store.definitions import parse_cohort
 from cohort_store.deltas import Delta, DeltaEntry, DeltaMessage, Mark, by_shard
+from cohort_store.errors import Retry
 from cohort_store.memory import MemoryStore
 from cohort_store.plans import compile_plan
-from cohort_store.ports import COMMIT_RECORDS_MAX, Offset, Position, ShardCommit
+from cohort_store.ports import COMMIT_RECORDS_MAX, Offset, Outcome, Position, ShardCommit
 from cohort_store.records import decode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import Subject
@@ -209,3 +212,37 @@ async def test_an_idle_shards_position_follows_offset_and_time() -> None:
     setting.clock.set(START_MS + 4_000)
     await owner.tick()
     assert (await setting.position()).now_ms == START_MS + 4_000
+
+
+async def test_numbers_of_a_telling_that_was_interrupted_are_below_all_that_another_owner_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Published in their order they would stand above its changes for ever, where its clock is behind."""
+    monkeypatch.setattr(owner_module, "TELL_MAX", 1)
+    setting = Setting()
+    first = await setting.owner()
+    await first.fold(setting.received(setting.bought(1, 2)))
+    lost = [decode_change(entry.change) for entry in (await setting.store.outbox([0], 10))[0]]
+    lost = [msgspec.structs.replace(change, sequence=change.sequence + MINUTE * 1_000) for change in lost]
+    commit = setting.store.commit
+
+    async def once(commits: Sequence[ShardCommit]) -> list[Outcome]:
+        setting.store.commit = unreachable  # type: ignore[method-assign]
+        return await commit(commits)
+
+    async def unreachable(commits: Sequence[ShardCommit]) -> list[Outcome]:  # noqa: ARG001 - as the store has it
+        raise Retry("away")
+
+    setting.clock.set(START_MS + 2 * MINUTE)
+    setting.store.commit = once  # type: ignore[method-assign]
+    with pytest.raises(Retry):
+        await first.reconcile(0, lost, {})
+    setting.store.commit = commit  # type: ignore[method-assign]
+    setting.clock.set(START_MS + MINUTE)
+    waiting = {shard: decode_change(raw).sequence for shard, raw in (await setting.store.newest_changes([0])).items()}
+    assert waiting[0] > (START_MS + 2 * MINUTE) * 1_000
+    second = await setting.owner()
+    await second.reconcile(0, lost, waiting)
+    await second.fold(setting.received(setting.bought(3)))
+    numbers = [decode_change(entry.change).sequence for entry in (await setting.store.outbox([0], 20))[0]]
+    assert numbers == sorted(set(numbers))
