@@ -91,6 +91,14 @@ class Relay:
         self.waiting.update(sizes)
         self._wake.set()
 
+    async def look_again(self, shards: Sequence[int]) -> None:
+        """Find out what waits and was not told of: a failover may bring back what was published and dropped."""
+        tenures = self._tenures.copy()
+        for shard, size in (await self._store.outbox_sizes(shards)).items():
+            partition = shard % self._partitions
+            if size and not self.waiting.get(shard) and self._tenures[partition] == tenures[partition]:
+                self.told(shard, size)
+
     async def run(self) -> None:
         """Carry until cancelled."""
         while True:

@@ -244,6 +244,7 @@ class Worker:
         if offsets:
             _, same = await same_topics(self._parts.log, offsets)
             self._doubtful |= {number for number in offsets if not same[number]}
+        await self._parts.relay.look_again([s for n in self._owner.partitions for s in self._owner.shards_of(n)])
 
     async def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if letters:

@@ -152,3 +152,24 @@ def test_what_was_read_before_a_partition_was_forgotten_is_not_published_after()
         assert await store.outbox_sizes([0]) == {0: 1}, "whoever adopts the partition will find it"
 
     virtual_time.run(story())
+
+
+async def test_what_a_failover_brings_back_is_found_again_unless_the_partition_was_given_up_meanwhile() -> None:
+    store, kafka = MemoryStore(2), Kafka()
+    relay = Relay(store, kafka, 1)
+    await Shard(store, 0).change(b"back again")
+    await relay.look_again([0, 1])
+    assert relay.waiting == {0: 1}
+    await relay.carry()
+    await relay.look_again([0, 1])
+    assert (kafka.taken, relay.waiting) == ([b"back again"], {0: 0})
+    await Shard(store, 1).change(b"no more ours")
+    sizes = store.outbox_sizes
+
+    async def given_up(shards: Sequence[int]) -> dict[int, int]:
+        await relay.forget(0)
+        return await sizes(shards)
+
+    store.outbox_sizes = given_up  # type: ignore[method-assign]
+    await relay.look_again([0, 1])
+    assert relay.waiting == {}
