@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from time import perf_counter
 from typing import Protocol
 
+import msgspec
+
 from evaluator.http.bodies import BODY_BYTES_MAX, too_large
 from evaluator.http.messages import Headers, Problem, ProblemBody, Request, Response
 from evaluator.http.routes import Router
@@ -49,15 +51,19 @@ class Application:
 
     async def __rsgi__(self, scope: Scope, protocol: Exchange) -> None:
         began = perf_counter()
-        route = "none"
+        route, is_read = "none", scope.method != "POST"
         try:
             found, values = self._router.find(scope.method, scope.path)
             route = found.template
             body = await _body(scope, protocol) if found.method == "POST" else b""
+            is_read = True
             request = Request(scope.query_string, scope.headers, body, values)
             response = await found.handler(self._service, request)
         except Problem as problem:
             response = problem.response()
+            if not is_read:
+                # The server closes the connection then: without this word, clients would go on using it.
+                response = msgspec.structs.replace(response, headers=(*response.headers, ("connection", "close")))
         except Exception:
             logger.exception("%s %s failed", scope.method, scope.path)
             response = _SERVER_ERROR

@@ -126,6 +126,16 @@ def test_a_bad_request_is_refused_and_its_field_named(
     assert _problem(evaluator.client.post("/flags?v=2", content=body), status)[1:] == (code, attr)
 
 
+@pytest.mark.parametrize(("path", "status"), [("/flags", 413), ("/nowhere", 404)])
+def test_who_is_refused_before_the_body_is_read_is_told_that_the_connection_ends(
+    evaluator: Evaluator, path: str, status: int
+) -> None:
+    for body, closes in ((b" " * (BODY_BYTES_MAX + 1), True), (b"{}", status == 404)):
+        answer = evaluator.client.post(path, content=body)
+        assert answer.headers.get("connection", "") == ("close" if closes else "")
+        assert (answer.status_code == status) is closes
+
+
 @pytest.mark.parametrize(("path", "person"), [("/persons/a%2541", "a%41"), ("/persons/caf%C3%A9", "café")])
 def test_an_id_in_a_path_is_decoded_once(evaluator: Evaluator, path: str, person: str) -> None:
     assert evaluator.get(path)["person"] == person
