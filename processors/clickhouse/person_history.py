@@ -20,6 +20,7 @@ FROM events
 WHERE {_UNTIL} AND person_id != '' AND distinct_id != ''
 GROUP BY distinct_id
 """  # noqa: S608 - parts of ours
+# Of one event that came with different properties each counts, as it does where it is routed.
 # The person's own events, and those without a person whose distinct id is hers by then.
 _EVENTS = f"""
 WITH paired AS ({_PAIRED})
@@ -33,7 +34,7 @@ WHERE {_UNTIL} AND (
         AND distinct_id NOT IN (SELECT distinct_id FROM paired)
     )
 )
-LIMIT 1 BY {EVENT_KEY}
+LIMIT 1 BY {EVENT_KEY}, properties
 LIMIT {EVENTS_MAX}
 """  # noqa: S608 - parts of ours
 

@@ -22,7 +22,7 @@ START = 1_768_219_200_000
 PERSONS, DEVICES = (None, "ann", "bob"), (None, "d1", "d2", "ann")
 SELECTED = {"event": "a", "where": [{"property": "p", "value": "x"}]}
 COHORTS = [{"key": "c", "when": {"kind": "count", "n": 2, "within": "1d", **SELECTED}}]
-LOGS = 3
+LOGS = 6
 
 
 def _log(drawn: random.Random) -> list[dict[str, Any]]:
