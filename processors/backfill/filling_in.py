@@ -161,7 +161,8 @@ class FillingIn:
         if status is not None:
             is_same = (status.handles, status.restores) == (fresh.handles, fresh.restores)
             if is_same and status.activations and await self._is_same_topic(dict(status.behind)):
-                self._status = status
+                # The process before may have rested.
+                self._status = msgspec.structs.replace(status, waits_for="")
                 return
         waits_for = "routers to read with the new definitions"
         await self._note(msgspec.structs.replace(fresh, waits_for=waits_for))

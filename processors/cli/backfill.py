@@ -14,12 +14,13 @@ from rich.progress import Progress
 
 from cohort_store.clocks import clock_from
 from cohort_store.durations import format_duration
-from cohort_store.registry import Cohort, Registry
+from cohort_store.registry import Cohort
 from cohort_store.settings import Settings
 from processors.cli.invocation import TEAM_DEFAULT, Failed, Json, Team, invocation, output, print_json, run_async
 
 if TYPE_CHECKING:
     from processors.backfill.ports import FillingStatus
+    from processors.cli.roll import Roll
 
 LOOK_S = 0.2
 BEGUN_WITHIN_S = 15.0
@@ -77,17 +78,9 @@ def backfill(
     shared.answer(done, lambda console: console.print(f"{done['persons']:,} persons were filled in.", markup=False))
 
 
-def _chosen(registry: Registry, team: int, cohorts: Sequence[str]) -> list[Cohort]:
+def _chosen(roll: Roll, team: int, cohorts: Sequence[str]) -> list[Cohort]:
     """Those of the team, or all where none is named. Raises Failed for one that is not there."""
-    known = registry.team(team).cohorts
-    if not cohorts:
-        return list(known)
-    by_name = {name: each for each in known for name in (str(each.id), each.key)}
-    for name in cohorts:
-        if name not in by_name:
-            keys = ", ".join(each.key for each in known) or "none"
-            raise Failed(f"cohort {name!r} is not defined in team {team}; cohorts there: {keys}")
-    return [by_name[name] for name in dict.fromkeys(cohorts)]
+    return [roll.defined(team, name) for name in dict.fromkeys(cohorts)] or list(roll.registry.team(team).cohorts)
 
 
 async def _list(settings: Settings, paused: bool | None) -> dict[str, Any]:
@@ -134,7 +127,7 @@ async def _plan(settings: Settings, team: int, cohorts: Sequence[str]) -> dict[s
     from processors.clickhouse.seed_history import SeedHistory
 
     async with opened_roll(settings) as roll:
-        chosen = _chosen(roll.registry, team, cohorts)
+        chosen = _chosen(roll, team, cohorts)
         registry = roll.registry
     history = SeedHistory(settings.clickhouse, settings.backfill_threads, settings.backfill_memory_bytes)
     if not await history.is_there():
@@ -176,7 +169,7 @@ async def _again(settings: Settings, team: int, cohorts: Sequence[str], as_json:
     from processors.cli.roll import opened_roll
 
     async with opened_roll(settings) as roll:
-        handles = [version.handle for each in _chosen(roll.registry, team, cohorts) for version in each.versions]
+        handles = [version.handle for each in _chosen(roll, team, cohorts) for version in each.versions]
     mirror = connect_mirror(settings)
     try:
         await mirror.keep_note(AGAIN_NOTE, msgspec.json.encode(handles))

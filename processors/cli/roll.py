@@ -21,13 +21,18 @@ class Roll:
     registry: Registry
     reader: MembershipReader
 
-    def cohort(self, team: int, key: str) -> tuple[Cohort, CohortVersion]:
-        """A cohort by key or id, with its active version. Raises Failed where there is none."""
+    def defined(self, team: int, key: str) -> Cohort:
+        """A cohort by key or id, whatever its state. Raises Failed where there is none."""
         of_team = self.registry.team(team)
         found = of_team.cohort(key) or next((each for each in of_team.cohorts if str(each.id) == key), None)
         if found is None:
             known = ", ".join(cohort.key for cohort in of_team.cohorts) or "none"
             raise Failed(f"cohort {key!r} is not defined in team {team}; cohorts there: {known}")
+        return found
+
+    def cohort(self, team: int, key: str) -> tuple[Cohort, CohortVersion]:
+        """A cohort by key or id, with its active version. Raises Failed where there is none."""
+        found = self.defined(team, key)
         if found.active is None:
             raise Failed(f"cohort {found.key} is still being built; see muster status")
         return found, found.active

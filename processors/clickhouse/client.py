@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -73,6 +73,17 @@ async def connect(url: str, answer_timeout_s: int = ANSWER_TIMEOUT_S) -> AsyncCl
             connect_timeout=CONNECT_TIMEOUT_S,
             send_receive_timeout=answer_timeout_s,
         )
+
+
+@asynccontextmanager
+async def connected(url: str, answer_timeout_s: int = ANSWER_TIMEOUT_S) -> AsyncIterator[AsyncClient]:
+    """A client for the length of a block; what goes wrong in it is Retry."""
+    client = await connect(url, answer_timeout_s)
+    try:
+        with translated():
+            yield client
+    finally:
+        await client.close()
 
 
 def check_address(url: str) -> SplitResult:

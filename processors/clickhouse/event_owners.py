@@ -6,13 +6,21 @@ Parts of statements over the table `events`, of the team in the parameter `team`
 from __future__ import annotations
 
 OF_TEAM = "team_id = {team:UInt32}"
-PAIRED = f"""
+BEGINS = f"SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE {OF_TEAM}"  # noqa: S608 - a part of ours
+"""The time of the team's first event, and how many it has."""
+
+
+def paired(condition: str = OF_TEAM) -> str:
+    """The person of each distinct id, by the events that a condition holds for."""
+    return f"""
     SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
     FROM events
-    WHERE {OF_TEAM} AND person_id != '' AND distinct_id != ''
+    WHERE {condition} AND person_id != '' AND distinct_id != ''
     GROUP BY distinct_id
 """  # noqa: S608 - parts of ours
-"""The person of each distinct id."""
+
+
+PAIRED = paired()
 PERSON = "multiIf(person_id != '', person_id, owner != '', owner, distinct_id)"
 """The person of an event that is joined with PAIRED by its distinct id."""
 

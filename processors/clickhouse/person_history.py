@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from processors.clickhouse.client import connect, translated
+from processors.clickhouse.client import connected
+from processors.clickhouse.event_owners import BEGINS, OF_TEAM, paired
 from processors.clickhouse.events import EVENT_KEY
 
 EVENTS_MAX = 1_000_000
 """Of one person; more are not read."""
 
 _EXISTS = "EXISTS TABLE events"
-_BEGINNING = "SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32}"
-_UNTIL = "team_id = {team:UInt32} AND timestamp <= fromUnixTimestamp64Milli({until:Int64}, 'UTC')"
-_PAIRED = f"""
-SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
-FROM events
-WHERE {_UNTIL} AND person_id != '' AND distinct_id != ''
-GROUP BY distinct_id
-"""  # noqa: S608 - parts of ours
+_UNTIL = f"{OF_TEAM} AND timestamp <= fromUnixTimestamp64Milli({{until:Int64}}, 'UTC')"
 # Of one event that came with different properties each counts, as it does where it is routed.
 # The person's own events, and those without a person whose distinct id is hers by then.
 _EVENTS = f"""
-WITH paired AS ({_PAIRED})
+WITH paired AS ({paired(_UNTIL)})
 SELECT event, toUnixTimestamp64Milli(timestamp) AS time_ms, distinct_id, toString(uuid) AS id, properties
 FROM events
 WHERE {_UNTIL} AND (
@@ -59,15 +53,11 @@ class PersonHistory(NamedTuple):
 
 async def person_history(url: str, team: int, person: str, until_ms: int) -> PersonHistory:
     """The person's events up to the instant, at most EVENTS_MAX. Raises Retry where ClickHouse cannot be asked."""
-    client = await connect(url)
-    try:
-        with translated():
-            if not await client.command(_EXISTS):
-                return PersonHistory(None, ())
-            begins_ms, count = (await client.query(_BEGINNING, {"team": team})).result_rows[0]
-            if not count:
-                return PersonHistory(None, ())
-            answer = await client.query(_EVENTS, {"team": team, "person": person, "until": until_ms})
-    finally:
-        await client.close()
+    async with connected(url) as client:
+        if not await client.command(_EXISTS):
+            return PersonHistory(None, ())
+        begins_ms, count = (await client.query(BEGINS, {"team": team})).result_rows[0]
+        if not count:
+            return PersonHistory(None, ())
+        answer = await client.query(_EVENTS, {"team": team, "person": person, "until": until_ms})
     return PersonHistory(int(begins_ms), [ArchivedEvent(*row) for row in answer.result_rows])

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from processors.clickhouse.client import connect, translated
+from processors.clickhouse.client import connected
+from processors.clickhouse.event_owners import OF_TEAM, PAIRED, PERSON
 
 _EXISTS = "EXISTS TABLE events"
-_COUNT = """
-WITH pairs AS (
-    SELECT distinct_id, argMax(person_id, timestamp) AS paired
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-)
-SELECT uniqExact(multiIf(person_id != '', person_id, paired != '', paired, distinct_id))
-FROM events LEFT JOIN pairs USING (distinct_id)
-WHERE team_id = {team:UInt32}
-"""
+COUNT_SQL = f"""
+WITH paired AS ({PAIRED})
+SELECT uniqExact({PERSON}) FROM events LEFT JOIN paired USING (distinct_id) WHERE {OF_TEAM}
+"""  # noqa: S608 - parts of ours
 
 
 async def count_persons(url: str, team: int) -> int:
     """As of what is archived; 0 where nothing is. Raises Retry where ClickHouse cannot be asked."""
-    client = await connect(url)
-    try:
-        with translated():
-            if not await client.command(_EXISTS):
-                return 0
-            answer = await client.query(_COUNT, {"team": team})
-    finally:
-        await client.close()
+    async with connected(url) as client:
+        if not await client.command(_EXISTS):
+            return 0
+        answer = await client.query(COUNT_SQL, {"team": team})
     return int(answer.result_rows[0][0])

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cohort_store.definitions import Node
-from processors.clickhouse.client import connect, translated
-from processors.clickhouse.event_owners import source
+from processors.clickhouse.client import connected
+from processors.clickhouse.event_owners import BEGINS, source
 from processors.clickhouse.events import TABLE
 from processors.clickhouse.translation import literals
 from processors.clickhouse.translation.statements import memberships
 
 _EXISTS = f"EXISTS TABLE {TABLE}"
-_BEGINS = "SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32}"
 _COUNTS = """
 SELECT cohort, count(), arraySort(groupArraySample({sample:UInt32}, 1)(person_id))
 FROM (
@@ -28,7 +27,7 @@ class Previewed(NamedTuple):
 
     members: int
     some: Sequence[str]
-    """At most as many as were asked for, sorted; the same each time as long as the events are."""
+    """At most as many as were asked for, drawn at random, sorted."""
 
 
 class Preview(NamedTuple):
@@ -45,18 +44,14 @@ async def preview(
 
     Trees must be resolved; `lists` has the members of static lists, by digest. Raises Retry where ClickHouse fails.
     """
-    client = await connect(url)
-    try:
-        with translated():
-            if not await client.command(_EXISTS):
-                return Preview({key: Previewed(0, ()) for key in cohorts}, None)
-            ((begins, count),) = (await client.query(_BEGINS, {"team": team})).result_rows
-            listed = _lists(lists)
-            sql = memberships(cohorts, source(), f"SELECT person_id FROM ({listed})" if listed else "", listed)  # noqa: S608
-            asked = {"team": team, "now": now}
-            answer = await client.query((_COUNTS % sql).replace("{sample:UInt32}", str(sample)), asked)
-    finally:
-        await client.close()
+    async with connected(url) as client:
+        if not await client.command(_EXISTS):
+            return Preview({key: Previewed(0, ()) for key in cohorts}, None)
+        ((begins, count),) = (await client.query(BEGINS, {"team": team})).result_rows
+        listed = _lists(lists)
+        sql = memberships(cohorts, source(), f"SELECT person_id FROM ({listed})" if listed else "", listed)  # noqa: S608
+        counts = (_COUNTS % sql).replace("{sample:UInt32}", str(sample))
+        answer = await client.query(counts, {"team": team, "now": now})
     found = {key: Previewed(int(members), tuple(some)) for key, members, some in answer.result_rows}
     return Preview({key: found.get(key, Previewed(0, ())) for key in cohorts}, int(begins) if count else None)
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from cohort_store.errors import Retry
 from processors.backfill.ports import Pair, Part, Seed
 from processors.backfill.wanted import Wanted
-from processors.clickhouse.client import connect, translated
-from processors.clickhouse.event_owners import OF_TEAM, PAIRED, PERSON, source
+from processors.clickhouse.client import connected
+from processors.clickhouse.event_owners import BEGINS, OF_TEAM, PERSON, source
+from processors.clickhouse.persons import COUNT_SQL
 from processors.clickhouse.translation.statements import reduction
-
-if TYPE_CHECKING:
-    from clickhouse_connect.driver import AsyncClient
 
 ANSWER_TIMEOUT_S = 3_600
 """How long ClickHouse may be silent while it reduces a part."""
@@ -26,21 +23,16 @@ _EXISTS = """
 SELECT count() = 3 FROM system.columns
 WHERE database = currentDatabase() AND table = 'events' AND name IN ('_topic', '_partition', '_offset')
 """
-_BEGINS = "SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32}"
-_PERSONS = f"""
-WITH paired AS ({PAIRED})
-SELECT uniq({PERSON}) FROM events LEFT JOIN paired USING (distinct_id) WHERE {OF_TEAM}
-"""  # noqa: S608 - parts of ours
 _SOURCE = source(f"cityHash64({PERSON}) % {{of:UInt32}} = {{part:UInt32}}")
-_PAIRS = """
+_PAIRS = f"""
 SELECT distinct_id, latest.2, latest.1
 FROM (
     SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
     FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
+    WHERE {OF_TEAM} AND person_id != '' AND distinct_id != ''
     GROUP BY distinct_id
 )
-"""
+"""  # noqa: S608 - a part of ours
 
 _BYTES = """
 SELECT sum(data_uncompressed_bytes), sum(rows) FROM system.parts
@@ -72,19 +64,19 @@ class SeedHistory:
 
     async def is_there(self) -> bool:
         """Whether an archive has made its table."""
-        async with connected(self._url) as client:
+        async with connected(self._url, ANSWER_TIMEOUT_S) as client:
             return bool(await client.command(_EXISTS))
 
     async def begins_ms(self, team: int) -> int | None:
         """The time of the team's first event; None where there is none."""
-        async with connected(self._url) as client:
-            ((begins, count),) = (await client.query(_BEGINS, {"team": team}, settings=self._limits)).result_rows
+        async with connected(self._url, ANSWER_TIMEOUT_S) as client:
+            ((begins, count),) = (await client.query(BEGINS, {"team": team}, settings=self._limits)).result_rows
             return int(begins) if count else None
 
     async def persons(self, team: int) -> int:
         """How many persons it knows of, roughly."""
-        async with connected(self._url) as client:
-            ((count,),) = (await client.query(_PERSONS, {"team": team}, settings=self._limits)).result_rows
+        async with connected(self._url, ANSWER_TIMEOUT_S) as client:
+            ((count,),) = (await client.query(COUNT_SQL, {"team": team}, settings=self._limits)).result_rows
             return int(count)
 
     async def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
@@ -102,7 +94,7 @@ class SeedHistory:
     async def plan(self, wanted: Wanted, pruned_ms: int, part: Part) -> PlannedRead:
         """What `seeds` would ask, and how much of the table it would read."""
         asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
-        async with connected(self._url) as client:
+        async with connected(self._url, ANSWER_TIMEOUT_S) as client:
             sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
             estimated = await client.query(f"EXPLAIN ESTIMATE {sql}", asked, settings=self._limits)
             rows = sum(int(row[3]) for row in estimated.result_rows)
@@ -113,22 +105,11 @@ class SeedHistory:
         self, sql: str, parameters: Mapping[str, int], row: type[_Row]
     ) -> AsyncGenerator[Sequence[_Row], None]:
         decode = msgspec.json.Decoder(row).decode
-        async with connected(self._url) as client:
+        async with connected(self._url, ANSWER_TIMEOUT_S) as client:
             answer = await client.raw_stream(sql, dict(parameters), settings=self._limits, fmt="JSONCompactEachRow")
             async with answer:
                 async for lines in _lines(answer):
                     yield [_decoded(line, decode) for line in lines]
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[AsyncClient]:
-    """A client for the length of a block; what goes wrong in it is Retry."""
-    client = await connect(url, ANSWER_TIMEOUT_S)
-    try:
-        with translated():
-            yield client
-    finally:
-        await client.close()
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Sequence[bytes]]:

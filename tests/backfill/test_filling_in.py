@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ class World:
     """An owner of all shards, the log that it folds at once, and a history. Implements the ports of a filling in."""
 
     def __init__(self, cohorts: Cohorts, people: Sequence[Sequence[Event]], now: int = START + LAST) -> None:
-        self.registry = msgspec_sources(registry_of(cohorts))
+        self.registry = with_sources(registry_of(cohorts))
         self.people = people
         self.clock, self.store, self.notes = SteppedClock(now), MemoryStore(SHARDS), MemoryMirror()
         self.offsets = dict.fromkeys(range(PARTITIONS), 0)
@@ -178,9 +179,7 @@ class World:
         return {partition: self.offsets[partition] for partition in partitions}
 
 
-def msgspec_sources(registry: Registry) -> Registry:
-    import msgspec
-
+def with_sources(registry: Registry) -> Registry:
     return msgspec.structs.replace(registry, sources={SOURCE.topic: (SOURCE.partition,)})
 
 
@@ -251,7 +250,7 @@ async def test_a_note_of_other_versions_or_of_another_topic_is_not_gone_by() -> 
         assert world.parts_read == [0, 1, 2]
         if change == "versions":
             both = [*BUYERS, {"key": "again", "when": {**BUYERS[0]["when"], "n": 1}}]
-            world.registry = msgspec_sources(registry_of(both, world.registry))
+            world.registry = with_sources(registry_of(both, world.registry))
             world.owner.follow(compile_plan(world.registry))
         else:
             ends = world.ends
@@ -271,7 +270,9 @@ async def test_what_has_its_history_is_not_asked_for_again() -> None:
     assert wanted(world.registry)
     filled = backfill(world.registry, begins)
     assert not wanted(filled)
-    assert filled.team(1).cohorts[0].versions[0].activated_ms == min(0, START + 20)
+    for began, complete_from in ((None, 0), (START, 0), (-5, -5)):
+        (version,) = backfill(world.registry, {2: began}).team(1).cohorts[0].versions
+        assert (version.activated_ms, version.backfilled) == (complete_from, True), "compiled at 0"
     assert await world.filling_in().fill(filled) == {}
     assert backfill(filled, begins) is filled
     assert world.parts_read == [0]
@@ -352,3 +353,27 @@ async def test_without_a_history_nothing_waits_and_nothing_is_called_filled_in()
     assert (await filling.fill(world.registry), filling.has_history, world.behind) == ({}, False, 2)
     world.has_history = True
     assert (await filling.fill(world.registry), filling.has_history) == ({2: START + 20}, True)
+
+
+async def test_a_process_that_ended_while_it_was_paused_leaves_none_that_seems_to_wait_still() -> None:
+    world = World(BUYERS, [bought(20, 21), bought(20, 22)])
+    await world.adopt()
+    await world.notes.keep_note(filling_in.PAUSED_NOTE, b"1")
+    first = asyncio.create_task(world.filling_in().fill(world.registry))
+    while (status := await filling_in.noted_status(world.notes)) is None or "resume" not in status.waits_for:
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    await world.notes.keep_note(filling_in.PAUSED_NOTE, None)
+    seen: list[str] = []
+    keep = world.notes.keep_note
+
+    async def watched(name: str, note: bytes | None) -> None:
+        if note is not None:
+            seen.append(msgspec.json.decode(note).get("waits_for", ""))
+        await keep(name, note)
+
+    world.notes.keep_note = watched  # type: ignore[method-assign]
+    await world.filling_in().fill(world.registry)
+    assert set(seen) == {""}
+    assert await world.members(1) == {"buyers": True}

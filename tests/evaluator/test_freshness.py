@@ -20,6 +20,10 @@ def since(since_ms: int, span_ms: int = 0) -> CohortView:
     return cohort_view(warm_up=WarmUp(span_ms, since_ms))
 
 
+def filled(span_ms: int = 0, since_ms: int | None = None, *, always: bool = False) -> CohortView:
+    return cohort_view(warm_up=WarmUp(span_ms, since_ms, always), backfilled=True)
+
+
 TABLE: list[tuple[str, CohortView, Membership | None, int, Status]] = [
     ("the store is away", cohort_view(), None, WARM_MS, Status.UNAVAILABLE),
     ("the shard has no position", cohort_view(), membership(ready=None), WARM_MS, Status.UNAVAILABLE),
@@ -43,6 +47,16 @@ TABLE: list[tuple[str, CohortView, Membership | None, int, Status]] = [
         Status.OK,
     ),
     ("never warm", cohort_view(warm_up=WarmUp(always=True)), membership(now_ms=WARM_MS), WARM_MS, Status.WARMING),
+    ("all that there is was filled in", filled(always=True), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
+    ("so was what is since before", filled(since_ms=NOW_MS - 1), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
+    ("a window beyond all that there is", filled(DAY_MS), membership(now_ms=WARM_MS - 1), WARM_MS, Status.WARMING),
+    (
+        "filled in, and the shard began anew",
+        filled(always=True),
+        membership(warm_from_ms=NOW_MS + 1),
+        WARM_MS,
+        Status.WARMING,
+    ),
     ("nothing to warm up", cohort_view(warm_up=WarmUp()), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
     ("since before activation", since(NOW_MS - 1), membership(now_ms=WARM_MS), WARM_MS, Status.WARMING),
     ("since activation", since(NOW_MS), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
