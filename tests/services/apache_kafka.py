@@ -31,6 +31,13 @@ def missing() -> str:
     return ""
 
 
+def _cluster_id() -> str:
+    """A new one. Kafka's tool would take one that begins with a dash for an option."""
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        continue
+    return made
+
+
 class ApacheKafka:
     """One broker that is its own controller; its log keeps whatever simulated time its messages bear.
 
@@ -40,9 +47,7 @@ class ApacheKafka:
     def __init__(self, folder: Path, *, controller: "ApacheKafka | None" = None, replication: int = 1) -> None:
         self.port = choose_port(None)
         self._controller_port: int = controller._controller_port if controller else choose_port(None)
-        self.cluster: str = (
-            controller.cluster if controller else base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        )
+        self.cluster: str = controller.cluster if controller else _cluster_id()
         self._further = controller is not None
         self._replication = replication
         self._folder = folder
