@@ -75,7 +75,8 @@ def backfill(
         shared.answer(planned, lambda console: _show_plan(console, planned))
         return
     done = run_async(_again(settings, team, cohorts, shared.as_json))
-    shared.answer(done, lambda console: console.print(f"{done['persons']:,} persons were filled in.", markup=False))
+    names = ", ".join(done["cohorts"])
+    shared.answer(done, lambda console: console.print(f"Filled in once more: {names}.", markup=False))
 
 
 def _chosen(roll: Roll, team: int, cohorts: Sequence[str]) -> list[Cohort]:
@@ -169,21 +170,22 @@ async def _again(settings: Settings, team: int, cohorts: Sequence[str], as_json:
     from processors.cli.roll import opened_roll
 
     async with opened_roll(settings) as roll:
-        handles = [version.handle for each in _chosen(roll, team, cohorts) for version in each.versions]
+        chosen = _chosen(roll, team, cohorts)
+        handles = [version.handle for each in chosen for version in each.versions]
     mirror = connect_mirror(settings)
     try:
         await mirror.keep_note(AGAIN_NOTE, msgspec.json.encode(handles))
-        persons, begun_by = 0, time.monotonic() + BEGUN_WITHIN_S
+        begun_by = time.monotonic() + BEGUN_WITHIN_S
         with Progress(console=output(), disable=as_json, transient=True) as bar:
             task = bar.add_task("waiting for control", total=None)
             is_begun = False
             while True:
                 status = await noted_status(mirror)
                 if status is not None and set(handles) & set(status.handles):
-                    is_begun, persons = True, max(persons, status.persons)
+                    is_begun = True
                     _tell(bar, task, status, as_json)
                 elif is_begun:
-                    return {"handles": handles, "persons": persons}
+                    return {"cohorts": [each.key for each in chosen]}
                 elif await mirror.note(AGAIN_NOTE) is None:
                     # Done before it was looked at, or about to begin.
                     is_begun = time.monotonic() > begun_by
