@@ -76,6 +76,35 @@ class Interval:
         time_ms = timeline[index][0]
         return None if self.until_ms is not None and time_ms > self.until_ms else time_ms
 
+    def next_crossing(self, timeline: Timeline, now: int, count: int) -> int | None:
+        """The earliest later instant at which "at least `count` entries" differs with no new event; None where never.
+
+        Exact: that many are in the interval from each entry on until the one `count` - 1 before it leaves, and such
+        stretches that touch are one. `count` is 1 or more.
+        """
+        window_ms = self.window_ms
+        first, last = self.slice(timeline, now)
+        if count <= last - first:
+            if window_ms is None:
+                return None
+            leaves_ms = timeline[last - count][0] + window_ms
+            for index in range(last, len(timeline)):
+                if timeline[index][0] > leaves_ms:
+                    break
+                leaves_ms = timeline[index - count + 1][0] + window_ms
+            return leaves_ms
+        if last == len(timeline):
+            return None
+        if window_ms is None:
+            reaching = at_or_before(timeline, self.since_ms - 1) + count - 1
+            if reaching >= len(timeline) or (self.until_ms is not None and timeline[reaching][0] > self.until_ms):
+                return None
+            return timeline[reaching][0]
+        for index in range(max(last, count - 1), len(timeline)):
+            if timeline[index - count + 1][0] + window_ms > timeline[index][0]:
+                return timeline[index][0]
+        return None
+
     def to_come(self, timeline: Timeline, now: int) -> Timeline:
         """The entries that have yet to come into the interval."""
         end = len(timeline) if self.until_ms is None else at_or_before(timeline, self.until_ms)

@@ -4,8 +4,8 @@ Proof sketch. Every operator is a combination of thresholds "at least k": gte n 
 k = n + 1, lt and lte are their complements, eq and ne need both n and n + 1. "At least k" is decided
 by the k-th latest entry at or before now: it holds exactly while that entry is in the interval. So the
 latest n (gte, lt) or n + 1 entries answer every later instant, and a late arrival moves others only
-towards the earlier end. A threshold is left when its k-th latest entry expires, and reached only by an
-entry that has yet to come.
+towards the earlier end. When a threshold is crossed next follows from the entries at hand, those that have yet to come
+among them (`Interval.next_crossing`).
 """
 
 from __future__ import annotations
@@ -59,19 +59,18 @@ class Count(KeepsLatest, OverInterval):
         return COMPARE[self.op](last - first, self.n)
 
     def next_change(self, timelines: Timelines, now: int) -> int | None:
-        timeline = timelines[0]
-        first, last = self.interval.slice(timeline, now)
-        soonest = self.interval.next_entry(timeline, now)
+        soonest: int | None = None
         for extra in _THRESHOLDS[self.op]:
-            threshold = self.n + extra
-            if 1 <= threshold <= last - first:
-                expiry = self.interval.expiry(timeline[last - threshold][0])
-                if expiry is not None and (soonest is None or expiry < soonest):
-                    soonest = expiry
+            if self.n + extra >= 1:
+                crossing = self.interval.next_crossing(timelines[0], now, self.n + extra)
+                if crossing is not None and (soonest is None or crossing < soonest):
+                    soonest = crossing
         return soonest
 
     def forget_at(self, timelines: Timelines, now: int) -> int | None:
-        return self.interval.all_gone_at(timelines[0], now)
+        return self.interval.all_gone_at(timelines[0], now) if self.entries_max else None
 
     def keep(self, timelines: Timelines, now: int) -> Timelines:
+        if not self.entries_max:
+            return ((),)
         return (self.interval.keep_latest(timelines[0], now, self.entries_max),)

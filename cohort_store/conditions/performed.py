@@ -44,11 +44,7 @@ class Performed(KeepsLatest, OverInterval):
         return first < last
 
     def next_change(self, timelines: Timelines, now: int) -> int | None:
-        timeline = timelines[0]
-        first, last = self.interval.slice(timeline, now)
-        if first < last:
-            return self.interval.expiry(timeline[last - 1][0])
-        return self.interval.next_entry(timeline, now)
+        return self.interval.next_crossing(timelines[0], now, 1)
 
     def forget_at(self, timelines: Timelines, now: int) -> int | None:
         return self.interval.all_gone_at(timelines[0], now)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from cohort_store.conditions.aggregate import Aggregate
 from cohort_store.conditions.condition import Condition, RegisterCondition
+from cohort_store.conditions.count import Count
+from cohort_store.conditions.performed import Performed
 from cohort_store.conditions.sequence import Sequence
 from cohort_store.definitions import parse_cohort
 from cohort_store.event_values import Form
@@ -144,3 +146,16 @@ def test_how_late_a_condition_looks_back_is_its_warm_up(leaf: dict[str, Any], wh
         recent = tuple(entry for entry in whole if entry[0] > now)
         t = now + condition.warm_up_ms
         assert condition.holds(lines(condition, recent), t) == condition.holds(lines(condition, whole), t)
+
+
+@given(conditions(), timelines, times)
+def test_a_threshold_of_a_count_is_crossed_at_the_very_instant_that_is_told(
+    leaf: dict[str, Any], whole: Timeline, now: int
+) -> None:
+    """Why it matters: while a backlog is read, entries lie ahead of now, and an early answer is a timer for each."""
+    condition = compiled(leaf)
+    if isinstance(condition, Performed | Count):
+        change = condition.next_change(lines(condition, whole), now)
+        is_told = isinstance(condition, Performed) or condition.op not in ("eq", "ne")
+        if change is not None and is_told:
+            assert condition.holds(lines(condition, whole), change) != condition.holds(lines(condition, whole), now)
