@@ -94,9 +94,13 @@ class ShardCommit(NamedTuple):
     """Handles of cohorts whose member lists are not kept."""
 
 
-def commit_bytes(commit: ShardCommit) -> int:
-    """What COMMIT_BYTES_MAX bounds: the bytes of records and changes, and the characters of ids."""
-    records = sum([len(subject.id) + len(record or b"") for subject, record, *_ in commit.records])
+def commit_bytes(commit: ShardCommit, records: int | None = None) -> int:
+    """What COMMIT_BYTES_MAX bounds: the bytes of records and changes, and the characters of ids.
+
+    `records` is the records' and their subjects' part, where the caller knows it.
+    """
+    if records is None:
+        records = sum([len(write.subject.id) + len(write.record or b"") for write in commit.records])
     pairs = sum([len(pair.distinct_id) + len(pair.person) for pair in commit.distinct_ids])
     return records + pairs + sum(map(len, commit.changes))
 

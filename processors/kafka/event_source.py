@@ -70,6 +70,15 @@ class KafkaEventSource:
         messages = {Source(*partition): records for partition, records in found.items()}
         return Polled(self._generation, messages, await self._look())
 
+    def hold(self, sources: Collection[Source]) -> None:
+        """Let these wait. What of them is on its way is kept, and handed out then."""
+        wanted = {TopicPartition(*source) for source in sources}
+        paused = self._consumer.paused()
+        if wanted != paused:
+            assigned = self._consumer.assignment()
+            self._consumer.pause(*(wanted - paused) & assigned)
+            self._consumer.resume(*paused - wanted)
+
     async def commit(self, offsets: Mapping[Source, int]) -> None:
         """Commit those that are still assigned."""
         assigned = self._consumer.assignment()

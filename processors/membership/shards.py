@@ -130,6 +130,8 @@ class Draft:
     switched: dict[Subject, bool] = field(default_factory=dict)
     earliest_ms: int | None = None
     wire_instant: str = ""
+    record_bytes: int = 0
+    """What `commit_bytes` counts of the writes."""
 
     def fold(self, subject: Subject, before: Record, work: Work) -> None:
         """Fold what waits for a subject into her record."""
@@ -158,6 +160,7 @@ class Draft:
         if due_ms is not None and (self.earliest_ms is None or due_ms < self.earliest_ms):
             self.earliest_ms = due_ms
         raw = None if record.is_empty else encode_record(record)
+        self.record_bytes += len(subject.id) + (len(raw) if raw else 0)
         joined: tuple[int, ...] = ()
         departed: tuple[int, ...] = ()
         fresh: Sequence[CohortPlan] = ()
@@ -364,7 +367,7 @@ def _finish(
         changes=tuple(draft.changes),
         unlisted=draft.plan.unlisted,
     )
-    is_too_large = len(draft.writes) > 1 and commit_bytes(commit) > COMMIT_BYTES_MAX
+    is_too_large = len(draft.writes) > 1 and commit_bytes(commit, draft.record_bytes) > COMMIT_BYTES_MAX
     next_due_ms = _earlier(left_ms, draft.earliest_ms)
     return Step(
         shard, commit, draft.records, next_due_ms, rest, draft.overflow, draft.cut, draft.switched, is_too_large

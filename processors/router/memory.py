@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cohort_store.clocks import Clock
@@ -49,6 +49,7 @@ class MemorySource:
         self._limit = limit
         self._generation = 0
         self._positions: dict[Source, int] = {}
+        self._held: frozenset[Source] = frozenset()
 
     def move(self, sources: Iterable[Source]) -> None:
         """Assign exactly these; reading goes on where the group has committed."""
@@ -67,6 +68,8 @@ class MemorySource:
         messages: dict[Source, Sequence[Stored]] = {}
         read_out: dict[Source, ReadOut] = {}
         for source, position in self._positions.items():
+            if source in self._held:
+                continue
             found = self._log.read(source, position, self._limit)
             if found:
                 messages[source] = found
@@ -74,6 +77,10 @@ class MemorySource:
             else:
                 read_out[source] = ReadOut(position, sent_ms)
         return Polled(self._generation, messages, read_out)
+
+    def hold(self, sources: Collection[Source]) -> None:
+        """Let these wait."""
+        self._held = frozenset(sources)
 
     async def commit(self, offsets: Mapping[Source, int]) -> None:
         """Commit those that are still assigned."""

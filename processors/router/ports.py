@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from processors.router.packing import Packed
@@ -59,6 +59,10 @@ class EventSource(Protocol):
 
     async def poll(self) -> Polled:
         """The next messages; returns without any after a short while."""
+        ...
+
+    def hold(self, sources: Collection[Source]) -> None:
+        """Let exactly these wait: polls give nothing of them until they are held no more, and then all of it."""
         ...
 
     async def commit(self, offsets: Mapping[Source, int]) -> None:

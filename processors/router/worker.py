@@ -21,6 +21,7 @@ from processors import metrics
 from processors.codecs.codec import EventCodec, PersonCodec
 from processors.kafka.dead_letters import DeadLetters
 from processors.kafka.registry import Plans
+from processors.router.alignment import Alignment
 from processors.router.batch import Batch, Reading
 from processors.router.packing import Packed, Packer, mark_messages
 from processors.router.persons import Persons
@@ -69,6 +70,7 @@ class Router:
         self._parts = parts
         self._config = config
         self._progress = Progress()
+        self._alignment = Alignment()
         self._persons = Persons()
         self._generation: int | None = None
         self._routes: RouterPlan | None = None
@@ -88,6 +90,8 @@ class Router:
         polled = await _persist(self._parts.source.poll)
         if polled.generation != self._generation:
             await self._take_over(polled.generation)
+        ahead = self._alignment.look(polled.messages, polled.read_out, self._parts.clock.now_ms(), perf_counter())
+        self._parts.source.hold(ahead)
         if polled.messages:
             await self._route(polled)
         for source, (next_offset, sent_ms) in polled.read_out.items():
@@ -120,6 +124,7 @@ class Router:
         await _persist(self._parts.plans.catch_up)
         self._delivered = {}
         self._progress.assign(self._parts.source.assigned)
+        self._alignment.forget()
         self._generation = generation
 
     async def _route(self, polled: Polled) -> None:

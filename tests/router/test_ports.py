@@ -175,6 +175,21 @@ async def test_read_out_as_of_an_instant_means_that_every_earlier_message_was_ha
 
 
 @ON
+async def test_a_partition_that_is_held_gives_nothing_until_it_is_held_no_more_and_then_all_of_it(log: Log) -> None:
+    first, second = Source("raw", 0), Source("raw", 1)
+    await poll_until(log.source, lambda _: len(log.source.assigned) == PARTITIONS)
+    log.source.hold({second})
+    for number in range(60):
+        await log.append(Source("raw", number % 2), b"%d" % number, 1)
+        if number % 10 == 9:
+            found = await read_values(log.source, 5)
+            assert {partition for partition, *_ in found} == {first.partition}
+    log.source.hold(())
+    found = await read_values(log.source, 30)
+    assert [value for _, _, _, value in found] == [b"%d" % number for number in range(1, 60, 2)]
+
+
+@ON
 async def test_deltas_and_marks_arrive_in_their_partition_in_order(on: str, bootstrap: str) -> None:
     packer = Packer(16, PARTITIONS)
     for number in range(20):
