@@ -13,7 +13,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from cohort_store.settings import Settings
-from processors.kafka import parsed_records
+from processors.kafka import fetching
 
 FETCH_WAIT_MS = 20
 TAIL_WAIT_MS = 50
@@ -68,9 +68,9 @@ def group_consumer(settings: Settings, role: str) -> AIOKafkaConsumer:
     """A member of the role's group, not started and not subscribed; a group without offsets starts at the beginning.
 
     Session and rebalance time-outs are the same short one: a join waits about half of it on the embedded broker.
-    Its messages are `parsed_records`.
+    It fetches as `fetching` says.
     """
-    parsed_records.enable()
+    fetching.enable()
     session_ms = settings.session_timeout_ms
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
@@ -83,7 +83,7 @@ def group_consumer(settings: Settings, role: str) -> AIOKafkaConsumer:
         heartbeat_interval_ms=max(session_ms // HEARTBEATS_A_SESSION, 100),
         fetch_max_wait_ms=FETCH_WAIT_MS,
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
-        key_deserializer=parsed_records.as_parsed,
+        key_deserializer=fetching.as_parsed,
     )
 
 
