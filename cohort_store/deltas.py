@@ -12,7 +12,8 @@ and mark ``[topic, partition, through_ms, next_offset]``: the tuples below as th
 Deltas are grouped by shard, since the sender has to work it out and the owner need not again.
 
 A message of seeds, history that is filled in, begins with the byte 2, and has in the place of the marks what is whole
-again with it: ``[shard, warm_from_ms]``.
+again with it: ``[shard, warm_from_ms]``. A message of mends begins with the byte 3, and has there the stretch of time,
+``[from_ms, until_ms]``, in which its subjects' entries are all that there is.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from cohort_store.subjects import Subject, shard_of
 
 SCHEMA = b"\x01"
 SEEDS_SCHEMA = b"\x02"
+MENDS_SCHEMA = b"\x03"
 MESSAGE_BYTES_MAX = 512 * 1024
 
 
@@ -73,6 +75,13 @@ class Restored(NamedTuple):
     warm_from_ms: int
 
 
+class Stretch(NamedTuple):
+    """A stretch of time, both ends in it."""
+
+    from_ms: int
+    until_ms: int
+
+
 class ShardDeltas(NamedTuple):
     """The deltas of a message that belong to one shard, in order."""
 
@@ -90,6 +99,8 @@ class DeltaMessage(NamedTuple):
     is_seeds: bool = False
     """Whether its deltas are history that is filled in."""
     restored: tuple[Restored, ...] = ()
+    mended: Stretch | None = None
+    """Given: its deltas mend records that went wrong. Of a subject's entries in it, only those given are true."""
 
     @property
     def deltas(self) -> tuple[Delta, ...]:
@@ -110,6 +121,7 @@ PackedGroup = tuple[int, Sequence[bytes]]
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], tuple[Mark, ...]])
+_mends_decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], Stretch])
 _seeds_decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], tuple[Restored, ...]])
 
 
@@ -140,12 +152,17 @@ def pack_seeds(
     return _packed(SEEDS_SCHEMA, message_id, registry_version, groups, restored)
 
 
+def pack_mends(message_id: bytes, registry_version: int, groups: Sequence[PackedGroup], mended: Stretch) -> bytes:
+    """A whole message of mends."""
+    return _packed(MENDS_SCHEMA, message_id, registry_version, groups, mended)
+
+
 def _packed(
     schema: bytes,
     message_id: bytes,
     registry_version: int,
     groups: Sequence[PackedGroup],
-    last: Sequence[Mark] | Sequence[Restored],
+    last: Sequence[Mark] | Sequence[Restored] | Stretch,
 ) -> bytes:
     parts = [schema, b"\x94", _encoder.encode(message_id), _encoder.encode(registry_version), _length(groups)]
     for shard, deltas in groups:
@@ -162,6 +179,8 @@ def _length(items: Sequence[object]) -> bytes:
 def encode_message(message: DeltaMessage) -> bytes:
     """A whole message."""
     groups = [(shard, [encode_delta(delta) for delta in deltas]) for shard, deltas in message.shards]
+    if message.mended is not None:
+        return pack_mends(message.id, message.registry_version, groups, message.mended)
     if message.is_seeds:
         return pack_seeds(message.id, message.registry_version, groups, message.restored)
     return pack_message(message.id, message.registry_version, groups, message.marks)
@@ -176,6 +195,9 @@ def decode_message(raw: bytes) -> DeltaMessage:
         if schema == SEEDS_SCHEMA:
             message_id, version, shards, restored = _seeds_decoder.decode(memoryview(raw)[1:])
             return DeltaMessage(message_id, version, shards, (), is_seeds=True, restored=restored)
+        if schema == MENDS_SCHEMA:
+            message_id, version, shards, mended = _mends_decoder.decode(memoryview(raw)[1:])
+            return DeltaMessage(message_id, version, shards, mended=mended)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise Reject(f"delta message of {len(raw)} bytes is not readable: {error}") from None
     raise Reject(f"delta message starts with {schema!r}, which is no schema known here; is its sender newer?")

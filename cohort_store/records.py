@@ -113,6 +113,15 @@ def _unpack(packed: list[int]) -> Timeline:
     return tuple(entries)
 
 
+def outside(record: Record, from_ms: int, until_ms: int) -> Record:
+    """The record without its entries of a stretch of time, both ends in it. Its memberships stay what they were."""
+    timelines = {
+        selector: tuple(entry for entry in line if not from_ms <= entry[0] <= until_ms)
+        for selector, line in record.timelines.items()
+    }
+    return record._replace(timelines={selector: line for selector, line in timelines.items() if line})
+
+
 def register_wins(challenger: Register, present: Register | None) -> bool:
     """Whether a write replaces what is there: the highest (version, value) does."""
     return present is None or challenger > present

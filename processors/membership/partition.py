@@ -63,7 +63,7 @@ class Partition:
                 work = works.get(number)
                 if work is None:
                     work = works[number] = Work(self.shards[number], {})
-                _put(work, deltas, is_seeds=message.is_seeds)
+                _put(work, deltas, message)
             for number, warm_from_ms in message.restored:
                 if folded.get(number, offset + 1) <= offset:
                     works.setdefault(number, Work(self.shards[number], {})).restored_ms = warm_from_ms
@@ -99,7 +99,7 @@ def _next(shard: Shard) -> int:
     return shard.position.offsets.get(DELTAS, _NO_OFFSET).next
 
 
-def _put(work: Work, deltas: Sequence[Delta], *, is_seeds: bool) -> None:
+def _put(work: Work, deltas: Sequence[Delta], message: DeltaMessage) -> None:
     for delta in deltas:
         subject = delta.subject
         if subject.kind != DISTINCT_ID:
@@ -108,7 +108,9 @@ def _put(work: Work, deltas: Sequence[Delta], *, is_seeds: bool) -> None:
         for name, version, value in delta.registers:
             if name == PERSON_REGISTER:
                 work.distinct_ids.append(DistinctIdWrite(subject.team, subject.id, value, version))
-    if is_seeds:
+    if message.is_seeds:
         work.seeded.update(delta.subject for delta in deltas)
+    elif message.mended is not None:
+        work.mended.update((delta.subject, message.mended) for delta in deltas)
     elif work.seeded:
         work.seeded.difference_update(delta.subject for delta in deltas)

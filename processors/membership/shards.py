@@ -18,14 +18,14 @@ know, since another one began, tells such a subject's answer rather twice than n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from cohort_store.changes import ENTERED, LEFT, Cause, Change, encode_change
-from cohort_store.deltas import Delta
+from cohort_store.deltas import Delta, Stretch
 from cohort_store.durations import format_instant
 from cohort_store.folding import Folded, Replayed, advance, fold
-from cohort_store.plans import CohortPlan, Plan
+from cohort_store.plans import CohortPlan, Plan, TeamPlan
 from cohort_store.ports import (
     COMMIT_BYTES_MAX,
     COMMIT_RECORDS_MAX,
@@ -37,7 +37,7 @@ from cohort_store.ports import (
     ShardCommit,
     commit_bytes,
 )
-from cohort_store.records import EMPTY, Ahead, Record, encode_record
+from cohort_store.records import EMPTY, Ahead, Record, encode_record, outside
 from cohort_store.subjects import Subject
 
 DISTINCT_IDS_MAX = 500
@@ -75,6 +75,8 @@ class Work:
     distinct_ids: list[DistinctIdWrite] = field(default_factory=list)
     seeded: set[Subject] = field(default_factory=set)
     """Of whom all that waits is history that is filled in."""
+    mended: dict[Subject, Stretch] = field(default_factory=dict)
+    """Whose records went wrong: what waits is all that is true of them in that stretch of time."""
     restored_ms: int | None = None
     """With all of it folded, the shard is whole again if that is when it began anew."""
 
@@ -135,23 +137,32 @@ class Draft:
 
     def fold(self, subject: Subject, before: Record, work: Work) -> None:
         """Fold what waits for a subject into her record."""
+        if subject in work.mended:
+            self.advance(subject, before, work, Cause.RECONCILE)
+            return
         folded = fold(before, work.deltas[subject], self.plan.team(subject.team), self.at_ms)
         if not isinstance(folded, Replayed):
             self._write(subject, before, folded, Cause.BACKFILL if subject in work.seeded else Cause.EVENT)
 
-    def advance(self, subject: Subject, before: Record, deltas: Sequence[Delta], cause: Cause) -> None:
-        """Fold deltas, if there are any, then ask everything anew and set the timer."""
+    def advance(self, subject: Subject, before: Record, work: Work | None, cause: Cause) -> None:
+        """Fold what waits for a subject, if anything does, then ask everything anew and set the timer."""
         team = self.plan.team(subject.team)
-        present = before
+        deltas = work.deltas.get(subject, ()) if work else ()
+        mended = work.mended.get(subject) if work else None
+        present = before if mended is None else outside(before, *mended)
         if deltas:
-            folded = fold(before, deltas, team, self.at_ms)
-            present = before if isinstance(folded, Replayed) else folded.record
+            folded = fold(present, deltas, team, self.at_ms)
             if not isinstance(folded, Replayed):
+                present = folded.record
                 self.overflow += ((subject, ahead) for ahead in folded.overflow)
                 self.cut += folded.cut
-        self._write(subject, before, advance(present, team, self.at_ms), cause)
+        is_mended = mended is not None
+        self._write(
+            subject, before, advance(present, team, self.at_ms), Cause.RECONCILE if is_mended else cause, anew=is_mended
+        )
 
-    def _write(self, subject: Subject, before: Record, folded: Folded, cause: Cause) -> None:
+    def _write(self, subject: Subject, before: Record, folded: Folded, cause: Cause, *, anew: bool = False) -> None:
+        """`anew`: what is stored may be another thing than what her record says, so all of it is written."""
         record, due_ms = folded.record, folded.due_ms
         self.records[subject] = record
         self.cut += folded.cut
@@ -173,6 +184,9 @@ class Draft:
             self._tell(subject, before, record, cause, fresh)
         if fresh:
             self._tell_over(subject, before, record, cause, fresh)
+        if anew:
+            joined = tuple(record.memberships)
+            departed = tuple((_handles(self.plan.team(subject.team)) | before.memberships) - record.memberships)
         self.writes.append(RecordWrite(subject, raw, joined, departed, due_ms, folded.is_whole))
 
     def _tell(
@@ -257,6 +271,11 @@ def _was_member(cohort: CohortPlan, record: Record) -> bool | None:
     return (cohort.replaces in record.memberships) is not cohort.replaces_complemented
 
 
+def _handles(team: TeamPlan) -> frozenset[int]:
+    """Every handle that a record of the team may have in its memberships."""
+    return frozenset(handle for known in team.by_handle for handle in (known, -known))
+
+
 def plan_step(work: Work, due: Due, records: Mapping[Subject, Record], plan: Plan, instant: Instant) -> Step:
     """The next commit of a shard. `records` holds every subject of the work and of `due` that has a record.
 
@@ -279,7 +298,7 @@ def plan_step(work: Work, due: Due, records: Mapping[Subject, Record], plan: Pla
         if subject not in running:
             draft.fold(subject, records.get(subject, EMPTY), work)
     for subject in timers:
-        draft.advance(subject, records.get(subject, EMPTY), work.deltas.get(subject, ()), Cause.TIMER)
+        draft.advance(subject, records.get(subject, EMPTY), work, Cause.TIMER)
     position = shard.position._replace(
         now_ms=at_ms, offsets={**shard.position.offsets, **work.offsets}, stale=instant.stale
     )
@@ -306,7 +325,7 @@ def plan_sweep(
     draft = _draft(shard, plan, shard.position.now_ms, instant)
     for subject in subjects:
         before = records.get(subject, EMPTY)
-        draft.advance(subject, before, (), Cause.EDIT)
+        draft.advance(subject, before, None, Cause.EDIT)
     position = shard.position._replace(ready=plan.version) if is_last else shard.position
     return _finish(draft, shard.next_due_ms, position)
 
@@ -377,7 +396,7 @@ def _finish(
 def _rest(work: Work, folds: int, pairs: int) -> Work:
     """The work without its first deltas and pairs."""
     deltas = dict(list(work.deltas.items())[folds:])
-    return Work(work.shard, work.offsets, deltas, work.distinct_ids[pairs:], work.seeded, work.restored_ms)
+    return replace(work, deltas=deltas, distinct_ids=work.distinct_ids[pairs:])
 
 
 def _earlier(left: int | None, right: int | None) -> int | None:

@@ -12,7 +12,9 @@ from cohort_store.deltas import (
     Mark,
     PackedGroup,
     Restored,
+    Stretch,
     encode_delta,
+    pack_mends,
     pack_message,
     pack_seeds,
 )
@@ -74,6 +76,14 @@ class Packer:
         """What was taken in, packed as history that is filled in."""
         return [
             Packed(partition, pack_seeds(os.urandom(ID_BYTES), registry_version, part))
+            for partition, parts in self._parts()
+            for part in parts
+        ]
+
+    def mends(self, registry_version: int, mended: Stretch) -> list[Packed]:
+        """What was taken in, packed as what mends records: at most ENTRIES_A_DELTA_MAX entries a subject."""
+        return [
+            Packed(partition, pack_mends(os.urandom(ID_BYTES), registry_version, part, mended))
             for partition, parts in self._parts()
             for part in parts
         ]

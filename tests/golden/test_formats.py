@@ -26,6 +26,7 @@ from cohort_store.deltas import (
     RegisterWrite,
     Restored,
     ShardDeltas,
+    Stretch,
     decode_message,
     encode_message,
 )
@@ -69,6 +70,7 @@ def test_a_delta_message_is_written_and_read_as_these_very_bytes(row: dict[str, 
         tuple(Mark(*mark) for mark in row.get("marks", ())),
         is_seeds="restored" in row,
         restored=tuple(Restored(*each) for each in row.get("restored", ())),
+        mended=Stretch(*row["mended"]) if "mended" in row else None,
     )
     assert encode_message(message).hex() == row["hex"]
     assert decode_message(bytes.fromhex(row["hex"])) == message
