@@ -118,6 +118,20 @@ def ask_at(record: Record, plan: TeamPlan, now: int) -> Ask:
     return _asking(record, plan.conditions, now)
 
 
+def next_change(record: Record, plan: TeamPlan, conditions: Iterable[int], now: int) -> int | None:
+    """The earliest later instant at which a verdict of these conditions can differ with no new event; may be early."""
+    soonest: int | None = None
+    for index in conditions:
+        bound = plan.conditions[index]
+        if isinstance(bound, BoundRegister):
+            due = bound.condition.next_change(record.registers.get(bound.register), now)
+        else:
+            due = next_change_of(bound, record.timelines, record.inexact, now)
+        if due is not None and (soonest is None or due < soonest):
+            soonest = due
+    return soonest
+
+
 def _gather(
     record: Record, deltas: Iterable[Delta], plan: TeamPlan
 ) -> tuple[dict[int, list[Entry]], dict[str, Register], set[Ahead]]:

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     backfill_memory_bytes: int = Field(
         2_147_483_648, ge=67_108_864, description="Memory of ClickHouse that a query of a backfill may take."
     )
+    reconcile_hours: float = Field(
+        24.0, ge=0, description="In so long everybody is compared with ClickHouse once; 0: only by muster reconcile."
+    )
+    reconcile_repair: bool = Field(False, description="Whether control makes good what it finds to differ.")
     group_prefix: str = Field("muster", description="First part of every consumer group's name.")
     session_timeout_ms: int = Field(6_000, ge=1_000, description="Consumer group session time-out.")
 

@@ -151,6 +151,12 @@ def list_chunks(values: Values, wanted: TeamList) -> list[bytes]:
     return [value for name, value in values.items() if name.kind == LIST and list_of(name) == wanted]
 
 
+def lists_of(values: Values, team: int) -> dict[str, tuple[str, ...]]:
+    """The members of a team's lists, by digest."""
+    found = {list_of(name) for name in values if name.kind == LIST and name.team == team}
+    return {each.digest: members_of(list_chunks(values, each)) for each in found}
+
+
 def messages_for(log: DefinitionsLog, values: Values, apply_id: str) -> list[Message]:
     """The messages that bring exactly `values` into force, whatever stands behind the last marker; the marker last."""
     present: dict[Name, bytes | None] = {**log.last.values, **log.tail}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, generate_latest, start_http_server
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -79,6 +79,11 @@ def serve_metrics(port: int) -> None:
         start_http_server(port)
 
 
+def metrics_text() -> str:
+    """All of them, as Prometheus reads them, for a process that has a web server of its own."""
+    return generate_latest().decode()
+
+
 ROUTER_EVENTS = Total(
     "muster_router_events_total",
     "Messages that ended without being refused: routed, unmatched (wanted by name, no filter passed), unwanted, "
@@ -130,4 +135,17 @@ ARCHIVE_RETRIES = Total(
     "muster_archive_retries_total",
     "Attempts to read or write that failed.",
     alert="rises for 5 minutes: ClickHouse falls behind, and backfills wait",
+)
+
+RECONCILE_PERSONS = Total(
+    "muster_reconcile_persons_total", "Persons who were compared with the history.", labels=("team", "cohort")
+)
+RECONCILE_DRIFT = Total(
+    "muster_reconcile_drift_total",
+    "Persons of whom what is stored and what the history says differed, when nothing of hers was in flight.",
+    labels=("team", "cohort"),
+    alert="rises at all: see the table drift, and muster reconcile",
+)
+RECONCILE_REPAIRED = Total(
+    "muster_reconcile_repaired_total", "Of those, how many were made good.", labels=("team", "cohort")
 )

@@ -19,6 +19,7 @@ from processors.cli import (
     offline,
     past,
     preview,
+    reconcile,
     roles,
     send,
     status,
@@ -85,7 +86,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_shared)
     for module in (
-        *(up, apply, importing, preview, backfill, send, status, members, past, why),
+        *(up, apply, importing, preview, backfill, reconcile, send, status, members, past, why),
         *(offline, testing, watch, doctor, roles),
     ):
         module.register(app)

@@ -48,15 +48,16 @@ async def preview(
         if not await client.command(_EXISTS):
             return Preview({key: Previewed(0, ()) for key in cohorts}, None)
         ((begins, count),) = (await client.query(BEGINS, {"team": team})).result_rows
-        listed = _lists(lists)
-        sql = memberships(cohorts, source(), f"SELECT person_id FROM ({listed})" if listed else "", listed)  # noqa: S608
+        members = listed(lists)
+        sql = memberships(cohorts, source(), f"SELECT person_id FROM ({members})" if members else "", members)  # noqa: S608
         counts = (_COUNTS % sql).replace("{sample:UInt32}", str(sample))
         answer = await client.query(counts, {"team": team, "now": now})
     found = {key: Previewed(int(members), tuple(some)) for key, members, some in answer.result_rows}
     return Preview({key: found.get(key, Previewed(0, ())) for key in cohorts}, int(begins) if count else None)
 
 
-def _lists(lists: Mapping[str, Sequence[str]]) -> str:
+def listed(lists: Mapping[str, Sequence[str]]) -> str:
+    """A statement that selects `(digest, person_id)` of static lists; empty where nobody is in any."""
     parts = [
         f"SELECT {literals.text(digest)} AS digest, arrayJoin([{', '.join(map(literals.text, members))}]) AS person_id"
         for digest, members in lists.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -83,12 +83,12 @@ class SeedHistory:
         """What is to be kept at `pruned_ms` of a part's persons, as it comes."""
         sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
         asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
-        async for block in self._rows(sql, asked, Seed):
+        async for block in self.rows(sql, asked, Seed):
             yield block
 
     async def pairs(self, team: int) -> AsyncGenerator[Sequence[Pair], None]:
         """The person of every distinct id, as it comes."""
-        async for block in self._rows(_PAIRS, {"team": team}, Pair):
+        async for block in self.rows(_PAIRS, {"team": team}, Pair):
             yield block
 
     async def plan(self, wanted: Wanted, pruned_ms: int, part: Part) -> PlannedRead:
@@ -101,9 +101,10 @@ class SeedHistory:
             ((all_bytes, all_rows),) = (await client.query(_BYTES, settings=self._limits)).result_rows
         return PlannedRead(sql, rows, int(all_bytes) * rows // max(int(all_rows), 1))
 
-    async def _rows(
-        self, sql: str, parameters: Mapping[str, int], row: type[_Row]
+    async def rows(
+        self, sql: str, parameters: Mapping[str, Any], row: type[_Row]
     ) -> AsyncGenerator[Sequence[_Row], None]:
+        """What a statement selects, within the limits, as it comes."""
         decode = msgspec.json.Decoder(row).decode
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
             answer = await client.raw_stream(sql, dict(parameters), settings=self._limits, fmt="JSONCompactEachRow")

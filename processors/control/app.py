@@ -1,4 +1,4 @@
-"""The Faust app: two agents, nine timers, two windowed tables and two web views.
+"""The Faust app: two agents, ten timers, two windowed tables and three web views.
 
 Its topics must exist before it starts, with their exact partitions (`topics_of`): it waits for ever otherwise.
 Only the process that owns the one partition of `muster.definitions` changes the registry; should two believe so,
@@ -39,10 +39,12 @@ from processors.control.life import (
     taking_over,
     with_sources,
 )
+from processors.control.reconciling import Reconciling
 from processors.control.restoring import Tables
 from processors.control.status import Ends, status_of
 from processors.definition_changes import MARKER_KEY
 from processors.kafka.topics import DEFINITIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
+from processors.metrics import metrics_text
 
 TAKE_OVER_S = 1.0
 """How often it is looked whether every shard has folded a version that waits to take over."""
@@ -56,6 +58,8 @@ SOURCES_S = 30.0
 FORGET_S = 10.0
 BACKFILL_S = 1.0
 """How often it is looked whether a version lacks its history."""
+RECONCILE_S = 5.0
+"""How often it is looked whether it is time to compare some more persons with the history."""
 FILL_S = 10.0
 """How often it is looked whether a shard may lack a part of a static list; see static_list.REFILLED_WITHIN_MS."""
 BATCH_CHANGES_MAX = 2_000
@@ -94,7 +98,8 @@ class Parts:
     ends: Ends
     filling: Filling
     backfill: FillingIn | None
-    """None where there is no history."""
+    reconciling: Reconciling | None
+    """Both None where there is no history."""
     clock: Clock
     elapsed_ms: Callable[[], int]
 
@@ -199,7 +204,7 @@ def _changes(events: Sequence[Any]) -> Iterator[tuple[int, Change]]:
 
 
 def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
-    """Bring versions into force: fill in their lists and their history, then let them take over."""
+    """Bring versions into force: fill in their lists and their history, then let them take over; compare them then."""
     compiler = parts.compiler
 
     async def take_over() -> None:
@@ -227,7 +232,16 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
             if begins_ms:
                 await compiler.change(filled_in(begins_ms))
 
-    for interval_s, step in ((TAKE_OVER_S, take_over), (FILL_S, fill_lists), (BACKFILL_S, backfill)):
+    async def compare_with_history() -> None:
+        if parts.reconciling is not None:
+            await parts.reconciling.turn(compiler.registry, compiler.lists, parts.elapsed_ms())
+
+    for interval_s, step in (
+        (TAKE_OVER_S, take_over),
+        (FILL_S, fill_lists),
+        (BACKFILL_S, backfill),
+        (RECONCILE_S, compare_with_history),
+    ):
         turns.every(interval_s, step)
 
 
@@ -323,6 +337,10 @@ def _show(app: faust.App, settings: Settings, parts: Parts, flow: FlowTables) ->
         except Retry as error:
             return view.json({"error": str(error)}, status=503)
         return view.json(msgspec.to_builtins(found))
+
+    @app.page("/metrics")
+    async def prometheus(view: Any, request: Any) -> Any:  # noqa: ARG001 - Faust's signature
+        return view.text(metrics_text(), content_type="text/plain; version=0.0.4")
 
     @app.page("/flow/")
     async def entries_and_exits(view: Any, request: Any) -> Any:  # noqa: ARG001 - Faust's signature

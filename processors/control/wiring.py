@@ -21,6 +21,7 @@ from processors.clickhouse.seed_history import SeedHistory
 from processors.control.app import Parts, build_app, folder_of, topics_of
 from processors.control.compiler import Compiler
 from processors.control.filling import Filling
+from processors.control.reconciling import Reconciling
 from processors.control.registry_log import RegistryLog
 from processors.control.status import Status, status_of
 from processors.kafka import clients
@@ -31,7 +32,10 @@ from processors.kafka.single_partition import SinglePartitionLog
 from processors.kafka.sources import partitions_of
 from processors.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics
 from processors.process import run_until_signalled
+from processors.reconcile.rounds import Rounds
+from processors.reconcile.wiring import connected_parts
 
+HOUR_MS = 3_600_000
 BEGIN_RETRY_S = 1.0
 BEGIN_ATTEMPTS_MAX = 30
 
@@ -99,14 +103,16 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
     await producer.start()
     stack.push_async_callback(producer.stop)
     deltas = KafkaDeltaLog(settings.kafka, producer)
+    compiler = Compiler(definitions, RegistryLog(registry), mirror, clock, settings.shards)
     return Parts(
-        compiler=Compiler(definitions, RegistryLog(registry), mirror, clock, settings.shards),
+        compiler=compiler,
         reader=reader,
         history=history,
         sources=lambda: partitions_of(settings.kafka, settings.sources),
         ends=lambda: ends_of_deltas(settings.kafka, range(settings.partitions)),
         filling=Filling(deltas, settings.shards, settings.partitions),
         backfill=_backfill(settings, deltas, mirror, reader) if settings.clickhouse else None,
+        reconciling=await _reconciling(settings, stack, compiler, deltas, reader) if settings.clickhouse else None,
         clock=clock,
         elapsed_ms=_elapsed_ms,
     )
@@ -127,6 +133,14 @@ def _backfill(settings: Settings, deltas: SeedLog, notes: Notes, reader: Members
             part_persons=settings.backfill_part_persons,
         )
     )
+
+
+async def _reconciling(
+    settings: Settings, stack: AsyncExitStack, compiler: Compiler, deltas: SeedLog, reader: MembershipReader
+) -> Reconciling:
+    parts = await connected_parts(settings, stack, lambda: compiler.registry, deltas, reader)
+    rounds = Rounds(int(settings.reconcile_hours * HOUR_MS), _elapsed_ms())
+    return Reconciling(parts, rounds, knows_persons=not settings.person_sources, repairing=settings.reconcile_repair)
 
 
 def _elapsed_ms() -> int:

@@ -39,6 +39,7 @@ from cohort_store.ports import (
 )
 from cohort_store.records import EMPTY, Ahead, Record, encode_record, outside
 from cohort_store.subjects import Subject
+from processors.membership.answers import is_member, was_member
 
 DISTINCT_IDS_MAX = 500
 """Distinct ids a commit."""
@@ -210,7 +211,7 @@ class Draft:
             was, now = is_member(cohort, before), is_member(cohort, after)
             if now is not None and self._held(subject, cohort, before) is not now:
                 self.tell(subject, cohort, now, Cause.EDIT if was is now else cause)
-            differ |= _was_member(cohort, after) is not now
+            differ |= was_member(cohort, after) is not now
         self.switched[subject] = differ
 
     def _held(self, subject: Subject, cohort: CohortPlan, before: Record) -> bool | None:
@@ -218,7 +219,7 @@ class Draft:
 
         Of a subject without a record nobody was told, so consumers go by what holds for an empty history now.
         """
-        old, new = _was_member(cohort, before), is_member(cohort, before)
+        old, new = was_member(cohort, before), is_member(cohort, before)
         switched = self.shard.switched
         if old is new or before.is_empty:
             return new
@@ -252,23 +253,6 @@ class Draft:
                 )
             )
         )
-
-
-def is_member(cohort: CohortPlan, record: Record) -> bool | None:
-    """Whether a record's subject is in the cohort: stored in it, or not stored in it where it is complemented.
-
-    None where nothing can be said.
-    """
-    if cohort.may_be_unknown and -cohort.handle in record.memberships:
-        return None
-    return (cohort.handle in record.memberships) is not cohort.complemented
-
-
-def _was_member(cohort: CohortPlan, record: Record) -> bool | None:
-    """Whether a record's subject is in the version that the cohort's active one took over from; None: nobody knows."""
-    if -cohort.replaces in record.memberships:
-        return None
-    return (cohort.replaces in record.memberships) is not cohort.replaces_complemented
 
 
 def _handles(team: TeamPlan) -> frozenset[int]:
