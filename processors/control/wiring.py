@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import AsyncExitStack
 
-from cohort_store.clocks import clock_from
+from cohort_store.clocks import SystemClock, clock_from
 from cohort_store.errors import Crash, Retry
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_mirror, connect_reader
@@ -15,8 +15,10 @@ from cohort_store.registry import Registry, check_shards, decode_registry
 from cohort_store.settings import Settings
 from processors.archive.wiring import ROLE as ARCHIVE
 from processors.backfill.filling_in import FillingIn, FillingParts, noted_status
-from processors.backfill.ports import Notes, SeedLog
+from processors.backfill.ports import Archived, Notes, SeedLog
 from processors.clickhouse.changes import ChangesTable
+from processors.clickhouse.history_coverage import HistoryCoverage
+from processors.clickhouse.history_source import HistorySource, source_of
 from processors.clickhouse.seed_history import SeedHistory
 from processors.control.app import Parts, build_app, folder_of, topics_of
 from processors.control.compiler import Compiler
@@ -51,6 +53,7 @@ async def serve(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Crash(f"{folder} cannot be made ({error.strerror}): set MUSTER_DATA_DIR to a folder") from None
+    await _check_history(settings)
     await ensure_topics(settings.kafka, topics_of(settings), replication=settings.topic_replication)
     async with AsyncExitStack() as stack:
         parts = await _connected(settings, stack)
@@ -113,20 +116,43 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
 
 
 def _backfill(settings: Settings, deltas: SeedLog, notes: Notes, reader: MembershipReader) -> FillingIn:
-    group = clients.group_of(settings, ARCHIVE)
     return FillingIn(
         FillingParts(
-            history=SeedHistory(settings.clickhouse, settings.backfill_threads, settings.backfill_memory_bytes),
+            history=_history(settings),
             activations=MarkedActivations(settings.kafka, settings.mark_interval_ms),
-            archived=ArchivedOffsets(settings.kafka, group, settings.event_sources),
+            archived=_archived(settings, source_of(settings)),
             deltas=deltas,
             notes=notes,
             reader=reader,
+            clock=SystemClock(),
             shards=settings.shards,
             partitions=settings.partitions,
             part_persons=settings.backfill_part_persons,
         )
     )
+
+
+def _history(settings: Settings) -> SeedHistory:
+    threads, memory_bytes = settings.backfill_threads, settings.backfill_memory_bytes
+    return SeedHistory(settings.clickhouse, threads, memory_bytes, source_of(settings))
+
+
+def _archived(settings: Settings, source: HistorySource) -> Archived:
+    if source.is_archive:
+        return ArchivedOffsets(settings.kafka, clients.group_of(settings, ARCHIVE), settings.event_sources)
+    settle_ms = settings.history.settle_ms
+    return HistoryCoverage(
+        settings.clickhouse, source, settings.event_sources, settle_ms=settle_ms, clock=SystemClock()
+    )
+
+
+async def _check_history(settings: Settings) -> None:
+    """A mapping that ClickHouse refuses is told before anything runs; one that it cannot be asked about, later."""
+    try:
+        if settings.clickhouse and settings.history.layout != "muster":
+            await _history(settings).is_there()
+    except Retry as error:
+        _log.warning("control: whether the setting history fits is not known yet: %s", error)
 
 
 def _elapsed_ms() -> int:
