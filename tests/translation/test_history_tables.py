@@ -47,7 +47,7 @@ from tests.translation.test_equivalence import folded, verdicts
 
 FOLDER = Path(__file__).with_name("golden") / "history"
 PEOPLE = 4
-EXAMPLES = 30
+EXAMPLES = 20
 """Each is two tables loaded and four statements: what differs from the archive's is the tables alone."""
 TREE = {
     "all": [
