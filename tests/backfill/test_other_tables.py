@@ -23,6 +23,7 @@ from processors.clickhouse.client import connected
 from processors.clickhouse.history_check import BadHistory, check_history
 from processors.clickhouse.history_coverage import HistoryCoverage
 from processors.clickhouse.history_source import HistorySource, mapped_source, source_of
+from processors.clickhouse.person_history import person_history
 from processors.clickhouse.persons import count_persons
 from processors.clickhouse.preview import Asked, preview
 from processors.clickhouse.seed_history import SeedHistory
@@ -186,6 +187,12 @@ async def test_posthogs_tables_are_previewed_planned_counted_and_seeded_by_one_d
         assert {seed.person for seed in seeds if seed.registers} == ({two, gone} if pro else {one})
         pairs = [pair async for block in history.pairs(1) for pair in block]
         assert sorted(pairs) == [("d1", one, START + 1), ("merged", one, START + 2), ("split", two, START + 3)]
+        hers = await person_history(url, source, 1, one, START + 4)
+        assert (hers.begins_ms, sorted(event.time_ms for event in hers.events)) == (
+            START + 1,
+            [START + 1, START + 2, START + 4],
+        )
+        assert not (await person_history(url, source, 1, gone, START + 4)).events
         planned = await history.plan(asked, START + LAST, Part(0, 1))
         assert planned.rows >= 4
         assert planned.bytes > 0
