@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from benchmarks.parts import Bench, embedded
 from benchmarks.processes import OTHER_CORE, SERVER_CORE, Role, cpu_seconds, pin
+from cohort_store.clocks import SystemClock
 from cohort_store.compiling import assign
 from cohort_store.definitions import parse_cohort
 from cohort_store.ports import MembershipReader
@@ -130,6 +131,7 @@ async def _filled_in(
             deltas=KafkaDeltaLog(settings.kafka, producer),
             notes=mirror,
             reader=reader,
+            clock=SystemClock(),
             shards=settings.shards,
             partitions=settings.partitions,
             part_persons=settings.backfill_part_persons,

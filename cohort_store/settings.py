@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from cohort_store.addresses import check_brokers, check_history, check_view
 from cohort_store.clocks import clock_from
+from cohort_store.history_tables import HistoryTables
 
 Codec = Literal["posthog", "plain", "posthog_person"]
 PERSON_CODECS = ("posthog_person",)
@@ -62,6 +63,10 @@ class Settings(BaseSettings):
         24.0, ge=0, description="In so long everybody is compared with ClickHouse once; 0: only by muster reconcile."
     )
     reconcile_repair: bool = Field(False, description="Whether control makes good what it finds to differ.")
+    history: HistoryTables = Field(
+        HistoryTables(),
+        description="Which tables of ClickHouse hold the history; by default the one that muster archive writes.",
+    )
     group_prefix: str = Field("muster", description="First part of every consumer group's name.")
     session_timeout_ms: int = Field(6_000, ge=1_000, description="Consumer group session time-out.")
 
@@ -91,6 +96,16 @@ class Settings(BaseSettings):
     def _some_replicas(cls, value: int) -> int:
         if value == 0:
             raise ValueError("a topic has at least 1 replica; -1 leaves it to the broker")
+        return value
+
+    @field_validator("history")
+    @classmethod
+    def _states_on_both_sides(cls, value: HistoryTables, info: ValidationInfo) -> HistoryTables:
+        if value.persons is not None and not set(info.data.get("sources", {}).values()) & set(PERSON_CODECS):
+            raise ValueError(
+                "persons are states, which beat all that events say later, and MUSTER_SOURCES has no topic that tells "
+                "of later ones; name one with the codec posthog_person, or leave persons out"
+            )
         return value
 
     @property

@@ -29,6 +29,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from cohort_store.clocks import Clock
 from cohort_store.deltas import PERSON_REGISTER, Delta, RegisterWrite, Restored
 from cohort_store.errors import Retry
 from cohort_store.ports import MembershipReader, Position
@@ -75,6 +76,8 @@ class FillingParts(NamedTuple):
     deltas: SeedLog
     notes: Notes
     reader: MembershipReader
+    clock: Clock
+    """The wall's: by it, what feeds the history takes its time."""
     shards: int
     partitions: int
     part_persons: int
@@ -158,18 +161,19 @@ class FillingIn:
         """Go on where the note says, or wait until live events count and the history holds the rest."""
         fresh = FillingStatus(registry.version, handles, tuple(sorted(began.items())))
         status = await self.noted()
-        if status is not None:
-            is_same = (status.handles, status.restores) == (fresh.handles, fresh.restores)
-            if is_same and status.activations and await self._is_same_topic(dict(status.behind)):
+        if status is not None and (status.handles, status.restores) == (fresh.handles, fresh.restores):
+            if status.activations and await self._is_same_topic(dict(status.behind)):
                 # The process before may have rested.
                 self._status = msgspec.structs.replace(status, waits_for="")
                 return
+            if not status.activations and status.registry_version == registry.version:
+                fresh = msgspec.structs.replace(fresh, since_ms=status.since_ms)
         waits_for = "routers to read with the new definitions"
         await self._note(msgspec.structs.replace(fresh, waits_for=waits_for))
         activations = await self._parts.activations.of(registry.version, map(Source._make, registry.partitions()))
-        while missing := await self._parts.archived.missing(activations):
-            source, count = max(missing.items(), key=lambda each: each[1])
-            waits_for = f"the archive of {source.topic}/{source.partition}, {count} messages behind"
+        if not fresh.since_ms:
+            fresh = msgspec.structs.replace(fresh, since_ms=self._parts.clock.now_ms())
+        while waits_for := await self._parts.archived.awaited(activations, fresh.since_ms):
             await self._note(msgspec.structs.replace(fresh, waits_for=waits_for))
             await asyncio.sleep(LOOK_S)
         places = tuple((source.topic, source.partition, offset) for source, offset in sorted(activations.items()))

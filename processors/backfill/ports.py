@@ -71,9 +71,20 @@ class Activations(Protocol):
 class Archived(Protocol):
     """How much of the sources the history holds."""
 
-    async def missing(self, activations: Mapping[Source, int]) -> dict[Source, int]:
-        """The partitions of which it does not hold everything before these offsets, and how many messages it lacks."""
+    async def awaited(self, activations: Mapping[Source, int], since_ms: int) -> str:
+        """What of everything before these offsets may still be on its way into it; empty: nothing is.
+
+        Half a sentence for people. `since_ms` is an instant at which all of it had been produced. Raises Retry.
+        """
         ...
+
+
+def farthest_behind(missing: Mapping[Source, int], what: str) -> str:
+    """The partition that lacks the most messages, as half a sentence about what lacks them; empty where none does."""
+    if not missing:
+        return ""
+    source, count = max(missing.items(), key=lambda each: each[1])
+    return f"{what} of {source.topic}/{source.partition}, {count} messages behind"
 
 
 class DeltaLog(Protocol):
@@ -120,6 +131,8 @@ class FillingStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: int = 0
     persons: int = 0
     """Persons who were seeded so far, of all teams."""
+    since_ms: int = 0
+    """When live events counted in every source partition, at the latest; 0: not known."""
     activations: tuple[tuple[str, int, int], ...] = ()
     """(topic, partition, offset): live events are read for these versions from there on."""
     behind: tuple[tuple[int, int], ...] = ()

@@ -125,12 +125,14 @@ async def _plan(settings: Settings, team: int, cohorts: Sequence[str]) -> dict[s
     from processors.backfill.ports import Part
     from processors.backfill.wanted import wanted_of
     from processors.cli.roll import opened_roll
+    from processors.clickhouse.history_source import source_of
     from processors.clickhouse.seed_history import SeedHistory
 
     async with opened_roll(settings) as roll:
         chosen = _chosen(roll, team, cohorts)
         registry = roll.registry
-    history = SeedHistory(settings.clickhouse, settings.backfill_threads, settings.backfill_memory_bytes)
+    threads, memory_bytes = settings.backfill_threads, settings.backfill_memory_bytes
+    history = SeedHistory(settings.clickhouse, threads, memory_bytes, source_of(settings))
     if not await history.is_there():
         raise Failed("ClickHouse holds no table of Muster's archive: start muster archive")
     asked = wanted_of(registry, team, frozenset(each.versions[-1].handle for each in chosen))

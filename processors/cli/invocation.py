@@ -156,6 +156,8 @@ def _sentence(found: Any) -> str:
     inner = "".join(f"[{step!r}]" for step in found["loc"][1:])
     if found["type"] == "extra_forbidden":
         file = os.environ.get(CONFIG, "muster.toml")
+        if inner:
+            return f"setting MUSTER_{name.upper()}{inner} (or in {file}) is none that Muster knows: check its spelling"
         return f"{file} has a setting {name!r}, which Muster does not know: remove it or check its spelling"
     where = f"setting MUSTER_{name.upper()}{inner} (or {name} in muster.toml)"
     got = _LOGIN.sub("…@", repr(found.get("input")))

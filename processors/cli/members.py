@@ -144,12 +144,13 @@ async def _who(settings: Settings, wanted: tuple[int, str], limit: int, cursor: 
 
 async def _known(settings: Settings, team: int) -> int | None:
     """How many persons there are, for the size of a cohort that is kept by its exceptions; None where nobody knows."""
+    from processors.clickhouse.history_source import source_of
     from processors.clickhouse.persons import count_persons
 
     if not settings.clickhouse:
         return None
     try:
-        return await count_persons(settings.clickhouse, team)
+        return await count_persons(settings.clickhouse, team, source_of(settings))
     except Retry:
         return None
 

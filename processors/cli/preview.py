@@ -47,7 +47,8 @@ def preview(
     team: OnlyTeam = None,
     as_json: Json = False,
 ) -> None:
-    from processors.clickhouse.preview import preview as asked_of_clickhouse
+    from processors.clickhouse import preview as clickhouse
+    from processors.clickhouse.history_source import source_of
     from processors.offline.definitions import read_asked
 
     shared = invocation(context, as_json)
@@ -60,7 +61,8 @@ def preview(
     trees = {cohort.key: parse_tree(cohort.versions[-1].when) for cohort in asked.registry.cohorts}
     if not trees:
         raise Failed("the files define no cohort")
-    found = run_async(asked_of_clickhouse(settings.clickhouse, asked.team, trees, asked.lists, now_ms, max(sample, 1)))
+    wanted = clickhouse.Asked(asked.team, trees, asked.lists)
+    found = run_async(clickhouse.preview(settings.clickhouse, source_of(settings), wanted, now_ms, max(sample, 1)))
     plain = {
         "now": format_instant(now_ms),
         "begins": None if found.begins_ms is None else format_instant(found.begins_ms),

@@ -99,6 +99,7 @@ async def _reconcile(
 ) -> _Found:
     from cohort_store.definition_files import Name
     from cohort_store.redis.wiring import connect_mirror
+    from processors.backfill.wiring import knows_persons
     from processors.cli.roll import opened_roll
     from processors.definition_changes import lists_of
     from processors.reconcile.checking import Checking
@@ -113,9 +114,9 @@ async def _reconcile(
         await mirror.aclose()
     async with opened_roll(settings) as roll, opened_parts(settings, roll.registry) as parts:
         if not await parts.checking.history.is_there():
-            raise Failed("ClickHouse holds no table of Muster's archive: start muster archive")
+            raise Failed("ClickHouse holds no history: start muster archive, or describe yours in the setting history")
         keys = [roll.defined(team, name).key for name in names]
-        judged, found = judged_of(roll.registry, team, keys, lists, knows_persons=not settings.person_sources)
+        judged, found = judged_of(roll.registry, team, keys, lists, knows_persons=knows_persons(settings))
         with Progress(console=output(), disable=quiet, transient=True) as bar:
             task = bar.add_task("comparing", total=len(shards))
             async for turn in turns(parts, roll.registry, judged, shards, repairing=repairing):

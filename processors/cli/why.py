@@ -96,13 +96,15 @@ async def _why(settings: Settings, wanted: tuple[int, str, str], at_ms: int | No
 async def _record(settings: Settings, roll: Roll, subject: Subject, raw: bytes | None, past_ms: int | None) -> Record:
     """What is stored of her; for an instant that is past, what the history holds up to then."""
     from cohort_store.records import EMPTY, RESERVED_PREFIX, decode_record
+    from processors.clickhouse.history_source import source_of
     from processors.offline.definitions import asked_of
     from processors.offline.past import record_at
 
     stored = EMPTY if raw is None else decode_record(raw)
     if past_ms is None:
         return stored
-    past = await record_at(settings.clickhouse, asked_of(roll.registry, subject.team), subject.id, past_ms)
+    asked = asked_of(roll.registry, subject.team)
+    past = await record_at(settings.clickhouse, asked, subject.id, past_ms, source_of(settings))
     # Who is in a static list is no event; the present list answers for every instant.
     lists = {name: register for name, register in stored.registers.items() if name.startswith(RESERVED_PREFIX)}
     return past._replace(registers={**past.registers, **lists})

@@ -68,7 +68,7 @@ async def connect(url: str, answer_timeout_s: int = ANSWER_TIMEOUT_S) -> AsyncCl
             port=parts.port or (8_443 if parts.scheme == "https" else 8_123),
             username=unquote(parts.username or "") or None,
             password=unquote(parts.password or ""),
-            database=parts.path.strip("/") or DATABASE_DEFAULT,
+            database=database_of(url),
             secure=parts.scheme == "https",
             connect_timeout=CONNECT_TIMEOUT_S,
             send_receive_timeout=answer_timeout_s,
@@ -84,6 +84,11 @@ async def connected(url: str, answer_timeout_s: int = ANSWER_TIMEOUT_S) -> Async
             yield client
     finally:
         await client.close()
+
+
+def database_of(url: str) -> str:
+    """The database that the URL names. Raises BadAddress for what is no URL."""
+    return check_address(url).path.strip("/") or DATABASE_DEFAULT
 
 
 def check_address(url: str) -> SplitResult:

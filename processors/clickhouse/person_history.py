@@ -1,4 +1,4 @@
-"""Everything that the archived events say of one person up to an instant, as lines of a log."""
+"""Everything that the history's events say of one person up to an instant, as lines of a log."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from processors.clickhouse.client import connected
-from processors.clickhouse.event_owners import BEGINS, OF_TEAM, paired
+from processors.clickhouse.event_owners import OF_TEAM, begins, paired
 from processors.clickhouse.events import EVENT_KEY
+from processors.clickhouse.history_check import is_there
+from processors.clickhouse.history_source import HistorySource
 
 EVENTS_MAX = 1_000_000
 """Of one person; more are not read."""
 
-_EXISTS = "EXISTS TABLE events"
 _UNTIL = f"{OF_TEAM} AND timestamp <= fromUnixTimestamp64Milli({{until:Int64}}, 'UTC')"
 # Of one event that came with different properties each counts, as it does where it is routed.
 # The person's own events, and those without a person whose distinct id is hers by then.
-_EVENTS = f"""
-WITH paired AS ({paired(_UNTIL)})
-SELECT event, toUnixTimestamp64Milli(timestamp) AS time_ms, distinct_id, toString(uuid) AS id, properties
+_EVENTS = f"""SELECT event, toUnixTimestamp64Milli(timestamp) AS time_ms, distinct_id, toString(uuid) AS id, properties
 FROM events
 WHERE {_UNTIL} AND (
     person_id = {{person:String}}
@@ -51,13 +50,17 @@ class PersonHistory(NamedTuple):
     events: Sequence[ArchivedEvent]
 
 
-async def person_history(url: str, team: int, person: str, until_ms: int) -> PersonHistory:
-    """The person's events up to the instant, at most EVENTS_MAX. Raises Retry where ClickHouse cannot be asked."""
+async def person_history(url: str, source: HistorySource, team: int, person: str, until_ms: int) -> PersonHistory:
+    """The person's events up to the instant, at most EVENTS_MAX.
+
+    Raises Retry where ClickHouse cannot be asked, BadHistory where it has not what is described.
+    """
+    if not await is_there(url, source):
+        return PersonHistory(None, ())
     async with connected(url) as client:
-        if not await client.command(_EXISTS):
-            return PersonHistory(None, ())
-        begins_ms, count = (await client.query(BEGINS, {"team": team})).result_rows[0]
+        begins_ms, count = (await client.query(begins(source), {"team": team})).result_rows[0]
         if not count:
             return PersonHistory(None, ())
-        answer = await client.query(_EVENTS, {"team": team, "person": person, "until": until_ms})
+        sql = source.statement(_EVENTS, paired(_UNTIL))
+        answer = await client.query(sql, {"team": team, "person": person, "until": until_ms})
     return PersonHistory(int(begins_ms), [ArchivedEvent(*row) for row in answer.result_rows])

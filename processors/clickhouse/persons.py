@@ -1,21 +1,17 @@
-"""How many persons are known: those whom the raw events name, directly or by a distinct id."""
+"""How many persons are known: those whom the history's events name, directly or by a distinct id."""
 
 from __future__ import annotations
 
 from processors.clickhouse.client import connected
-from processors.clickhouse.event_owners import OF_TEAM, PAIRED, PERSON
-
-_EXISTS = "EXISTS TABLE events"
-COUNT_SQL = f"""
-WITH paired AS ({PAIRED})
-SELECT uniqExact({PERSON}) FROM events LEFT JOIN paired USING (distinct_id) WHERE {OF_TEAM}
-"""  # noqa: S608 - parts of ours
+from processors.clickhouse.event_owners import persons_count
+from processors.clickhouse.history_check import is_there
+from processors.clickhouse.history_source import ARCHIVE, HistorySource
 
 
-async def count_persons(url: str, team: int) -> int:
-    """As of what is archived; 0 where nothing is. Raises Retry where ClickHouse cannot be asked."""
+async def count_persons(url: str, team: int, source: HistorySource = ARCHIVE) -> int:
+    """As of what is there; 0 where nothing is. Raises Retry where ClickHouse cannot be asked, BadHistory as ever."""
+    if not await is_there(url, source):
+        return 0
     async with connected(url) as client:
-        if not await client.command(_EXISTS):
-            return 0
-        answer = await client.query(COUNT_SQL, {"team": team})
+        answer = await client.query(persons_count(source), {"team": team})
     return int(answer.result_rows[0][0])

@@ -1,4 +1,4 @@
-"""How many persons cohorts would have, and some of them, out of the archived events alone."""
+"""How many persons cohorts would have, and some of them, out of the history alone."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from cohort_store.definitions import Node
 from processors.clickhouse.client import connected
-from processors.clickhouse.event_owners import BEGINS, source
-from processors.clickhouse.events import TABLE
+from processors.clickhouse.event_owners import begins, owned, stated
+from processors.clickhouse.history_check import is_there
+from processors.clickhouse.history_source import HistorySource
 from processors.clickhouse.translation import literals
 from processors.clickhouse.translation.statements import memberships
 
-_EXISTS = f"EXISTS TABLE {TABLE}"
 _COUNTS = """
 SELECT cohort, count(), arraySort(groupArraySample({sample:UInt32}, 1)(person_id))
 FROM (
@@ -37,23 +37,32 @@ class Preview(NamedTuple):
     begins_ms: int | None
 
 
-async def preview(
-    url: str, team: int, cohorts: Mapping[str, Node], lists: Mapping[str, Sequence[str]], now: int, sample: int
-) -> Preview:
-    """Who of those whom the events know, or the lists, would be in each cohort at `now`.
+class Asked(NamedTuple):
+    """A team's cohorts, resolved, and the members of static lists, by digest."""
 
-    Trees must be resolved; `lists` has the members of static lists, by digest. Raises Retry where ClickHouse fails.
+    team: int
+    cohorts: Mapping[str, Node]
+    lists: Mapping[str, Sequence[str]]
+
+
+async def preview(url: str, source: HistorySource, asked: Asked, now: int, sample: int) -> Preview:
+    """Who of those whom the history knows, or the lists, would be in each cohort at `now`.
+
+    Raises Retry where ClickHouse fails, BadHistory where it has not what is described.
     """
+    team, cohorts, lists = asked
+    if not await is_there(url, source):
+        return Preview({key: Previewed(0, ()) for key in cohorts}, None)
     async with connected(url) as client:
-        if not await client.command(_EXISTS):
-            return Preview({key: Previewed(0, ()) for key in cohorts}, None)
-        ((begins, count),) = (await client.query(BEGINS, {"team": team})).result_rows
+        ((begins_ms, count),) = (await client.query(begins(source), {"team": team})).result_rows
         members = listed(lists)
-        sql = memberships(cohorts, source(), f"SELECT person_id FROM ({members})" if members else "", members)  # noqa: S608
+        persons = [f"SELECT person_id FROM ({members})"] if members else []  # noqa: S608 - parts of ours
+        persons += [known] if (known := stated(source)) else []
+        sql = memberships(cohorts, owned(source), " UNION DISTINCT ".join(persons), members, source.states)
         counts = (_COUNTS % sql).replace("{sample:UInt32}", str(sample))
         answer = await client.query(counts, {"team": team, "now": now})
     found = {key: Previewed(int(members), tuple(some)) for key, members, some in answer.result_rows}
-    return Preview({key: found.get(key, Previewed(0, ())) for key in cohorts}, int(begins) if count else None)
+    return Preview({key: found.get(key, Previewed(0, ())) for key in cohorts}, int(begins_ms) if count else None)
 
 
 def listed(lists: Mapping[str, Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""What is to be kept of everybody, out of the archived events: see ``processors.backfill.ports.History``."""
+"""What is to be kept of everybody, out of ClickHouse: see ``processors.backfill.ports.History``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from cohort_store.errors import Retry
 from processors.backfill.ports import Pair, Part, Seed
 from processors.backfill.wanted import Wanted
 from processors.clickhouse.client import connected
-from processors.clickhouse.event_owners import BEGINS, OF_TEAM, PERSON, source
-from processors.clickhouse.persons import COUNT_SQL
+from processors.clickhouse.event_owners import PERSON, begins, owned, pairs, persons_count
+from processors.clickhouse.history_check import check_history
+from processors.clickhouse.history_source import ARCHIVE, HistorySource
 from processors.clickhouse.translation.statements import reduction
 
 ANSWER_TIMEOUT_S = 3_600
@@ -23,21 +24,7 @@ _EXISTS = """
 SELECT count() = 3 FROM system.columns
 WHERE database = currentDatabase() AND table = 'events' AND name IN ('_topic', '_partition', '_offset')
 """
-_SOURCE = source(f"cityHash64({PERSON}) % {{of:UInt32}} = {{part:UInt32}}")
-_PAIRS = f"""
-SELECT distinct_id, latest.2, latest.1
-FROM (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE {OF_TEAM} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-)
-"""  # noqa: S608 - a part of ours
-
-_BYTES = """
-SELECT sum(data_uncompressed_bytes), sum(rows) FROM system.parts
-WHERE database = currentDatabase() AND table = 'events' AND active
-"""
+_IN_PART = "cityHash64({}) % {{of:UInt32}} = {{part:UInt32}}"
 
 _Row = TypeVar("_Row")
 
@@ -51,10 +38,11 @@ class PlannedRead(NamedTuple):
 
 
 class SeedHistory:
-    """The archive's table `events`. ClickHouse is held to so many threads, and so many bytes of memory."""
+    """A source's events. ClickHouse is held to so many threads, and so many bytes of memory."""
 
-    def __init__(self, url: str, threads: int, memory_bytes: int) -> None:
+    def __init__(self, url: str, threads: int, memory_bytes: int, source: HistorySource = ARCHIVE) -> None:
         self._url = url
+        self._source = source
         self._limits = {
             "max_threads": threads,
             "max_memory_usage": memory_bytes,
@@ -63,43 +51,55 @@ class SeedHistory:
         }
 
     async def is_there(self) -> bool:
-        """Whether an archive has made its table."""
+        """Whether an archive has made its table; of other tables, that they are as described. Raises BadHistory."""
+        if not self._source.is_archive:
+            await check_history(self._url, self._source)
+            return True
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
             return bool(await client.command(_EXISTS))
 
     async def begins_ms(self, team: int) -> int | None:
         """The time of the team's first event; None where there is none."""
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
-            ((begins, count),) = (await client.query(BEGINS, {"team": team}, settings=self._limits)).result_rows
-            return int(begins) if count else None
+            found = await client.query(begins(self._source), {"team": team}, settings=self._limits)
+            ((begins_ms, count),) = found.result_rows
+            return int(begins_ms) if count else None
 
     async def persons(self, team: int) -> int:
         """How many persons it knows of, roughly."""
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
-            ((count,),) = (await client.query(COUNT_SQL, {"team": team}, settings=self._limits)).result_rows
-            return int(count)
+            found = await client.query(persons_count(self._source), {"team": team}, settings=self._limits)
+            return int(found.result_rows[0][0])
 
     async def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
         """What is to be kept at `pruned_ms` of a part's persons, as it comes."""
-        sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
         asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
-        async for block in self.rows(sql, asked, Seed):
+        async for block in self.rows(self._reduction(wanted), asked, Seed):
             yield block
 
     async def pairs(self, team: int) -> AsyncGenerator[Sequence[Pair], None]:
         """The person of every distinct id, as it comes."""
-        async for block in self.rows(_PAIRS, {"team": team}, Pair):
+        async for block in self.rows(pairs(self._source), {"team": team}, Pair):
             yield block
 
     async def plan(self, wanted: Wanted, pruned_ms: int, part: Part) -> PlannedRead:
         """What `seeds` would ask, and how much of the table it would read."""
         asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
-            sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
+            sql = self._reduction(wanted)
             estimated = await client.query(f"EXPLAIN ESTIMATE {sql}", asked, settings=self._limits)
             rows = sum(int(row[3]) for row in estimated.result_rows)
-            ((all_bytes, all_rows),) = (await client.query(_BYTES, settings=self._limits)).result_rows
+            ((all_bytes, all_rows),) = (await client.query(self._sizes(), settings=self._limits)).result_rows
         return PlannedRead(sql, rows, int(all_bytes) * rows // max(int(all_rows), 1))
+
+    def _reduction(self, wanted: Wanted) -> str:
+        events = owned(self._source, _IN_PART.format(PERSON))
+        states = self._source.states and f"{self._source.states} AND {_IN_PART.format('muster_id')}"
+        return reduction(wanted.asked, wanted.selectors, events, wanted.properties, states)
+
+    def _sizes(self) -> str:
+        parts = f"system.parts WHERE {self._source.table.where} AND active"
+        return f"SELECT sum(data_uncompressed_bytes), sum(rows) FROM {parts}"  # noqa: S608 - parts of ours
 
     async def rows(
         self, sql: str, parameters: Mapping[str, Any], row: type[_Row]

@@ -7,17 +7,17 @@ import logging
 import time
 from contextlib import AsyncExitStack
 
-from cohort_store.clocks import clock_from
+from cohort_store.clocks import SystemClock, clock_from
 from cohort_store.errors import Crash, Retry
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, check_shards, decode_registry
 from cohort_store.settings import Settings
-from processors.archive.wiring import ROLE as ARCHIVE
 from processors.backfill.filling_in import FillingIn, FillingParts, noted_status
 from processors.backfill.ports import Notes, SeedLog
+from processors.backfill.wiring import archived_of, history_of, knows_persons
 from processors.clickhouse.changes import ChangesTable
-from processors.clickhouse.seed_history import SeedHistory
+from processors.clickhouse.history_source import source_of
 from processors.control.app import Parts, build_app, folder_of, topics_of
 from processors.control.compiler import Compiler
 from processors.control.filling import Filling
@@ -26,7 +26,6 @@ from processors.control.registry_log import RegistryLog
 from processors.control.status import Status, status_of
 from processors.kafka import clients
 from processors.kafka.activation import MarkedActivations
-from processors.kafka.archived import ArchivedOffsets
 from processors.kafka.delta_log import KafkaDeltaLog, ends_of_deltas
 from processors.kafka.single_partition import SinglePartitionLog
 from processors.kafka.sources import partitions_of
@@ -55,6 +54,7 @@ async def serve(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Crash(f"{folder} cannot be made ({error.strerror}): set MUSTER_DATA_DIR to a folder") from None
+    await _check_history(settings)
     await ensure_topics(settings.kafka, topics_of(settings), replication=settings.topic_replication)
     async with AsyncExitStack() as stack:
         parts = await _connected(settings, stack)
@@ -119,15 +119,15 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
 
 
 def _backfill(settings: Settings, deltas: SeedLog, notes: Notes, reader: MembershipReader) -> FillingIn:
-    group = clients.group_of(settings, ARCHIVE)
     return FillingIn(
         FillingParts(
-            history=SeedHistory(settings.clickhouse, settings.backfill_threads, settings.backfill_memory_bytes),
+            history=history_of(settings),
             activations=MarkedActivations(settings.kafka, settings.mark_interval_ms),
-            archived=ArchivedOffsets(settings.kafka, group, settings.event_sources),
+            archived=archived_of(settings, source_of(settings)),
             deltas=deltas,
             notes=notes,
             reader=reader,
+            clock=SystemClock(),
             shards=settings.shards,
             partitions=settings.partitions,
             part_persons=settings.backfill_part_persons,
@@ -140,7 +140,16 @@ async def _reconciling(
 ) -> Reconciling:
     parts = await connected_parts(settings, stack, lambda: compiler.registry, deltas, reader)
     rounds = Rounds(int(settings.reconcile_hours * HOUR_MS), _elapsed_ms())
-    return Reconciling(parts, rounds, knows_persons=not settings.person_sources, repairing=settings.reconcile_repair)
+    return Reconciling(parts, rounds, knows_persons=knows_persons(settings), repairing=settings.reconcile_repair)
+
+
+async def _check_history(settings: Settings) -> None:
+    """A mapping that ClickHouse refuses is told before anything runs; one that it cannot be asked about, later."""
+    try:
+        if settings.clickhouse and settings.history.layout != "muster":
+            await history_of(settings).is_there()
+    except Retry as error:
+        _log.warning("control: whether the setting history fits is not known yet: %s", error)
 
 
 def _elapsed_ms() -> int:

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Retry
+from processors.backfill.ports import farthest_behind
 from processors.kafka import clients
 from processors.router.progress import Source
 
@@ -19,6 +20,10 @@ class ArchivedOffsets:
         self._bootstrap = bootstrap
         self._group = group
         self._topics = frozenset(topics)
+
+    async def awaited(self, activations: Mapping[Source, int], since_ms: int) -> str:  # noqa: ARG002 - the port's
+        """See the port."""
+        return farthest_behind(await self.missing(activations), "the archive")
 
     async def missing(self, activations: Mapping[Source, int]) -> dict[Source, int]:
         """The partitions that are not archived up to these offsets, and how many messages each lacks."""

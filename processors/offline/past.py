@@ -15,6 +15,7 @@ import msgspec
 from cohort_store.durations import format_instant
 from cohort_store.errors import BadEvent, Reject
 from cohort_store.records import EMPTY, Record
+from processors.clickhouse.history_source import ARCHIVE, HistorySource
 from processors.clickhouse.person_history import EVENTS_MAX, ArchivedEvent, person_history
 from processors.offline.definitions import Asked
 from processors.offline.event_rows import EventRow
@@ -29,7 +30,7 @@ class NoHistory(Reject):
     """The past cannot be told; the message says why, and what would be needed."""
 
 
-async def record_at(url: str, asked: Asked, person: str, at_ms: int) -> Record:
+async def record_at(url: str, asked: Asked, person: str, at_ms: int, source: HistorySource = ARCHIVE) -> Record:
     """All that was known of the person at the instant, unpruned.
 
     Raises NoHistory where there is none of that time, Retry where ClickHouse cannot be asked.
@@ -38,9 +39,10 @@ async def record_at(url: str, asked: Asked, person: str, at_ms: int) -> Record:
         raise NoHistory(
             f"{format_instant(at_ms)} is past, and there is no history to ask: give the setting MUSTER_CLICKHOUSE"
         )
-    begins_ms, events = await person_history(url, asked.team, person, at_ms)
+    begins_ms, events = await person_history(url, source, asked.team, person, at_ms)
     if begins_ms is None:
-        raise NoHistory(f"ClickHouse's table events holds none of team {asked.team}: run muster archive, or feed it")
+        table = source.table.name
+        raise NoHistory(f"ClickHouse's table {table} holds none of team {asked.team}: run muster archive, or feed it")
     if begins_ms > at_ms:
         raise NoHistory(f"the history begins at {format_instant(begins_ms)}; {format_instant(at_ms)} is before that")
     if len(events) >= EVENTS_MAX:
@@ -50,7 +52,7 @@ async def record_at(url: str, asked: Asked, person: str, at_ms: int) -> Record:
 
 
 def _refuse(_: Path, line: BadLine) -> NoReturn:
-    raise BadEvent("archived", f"ClickHouse's table events holds an event that is none: {line.problem}")
+    raise BadEvent("archived", f"ClickHouse's history holds an event that is none: {line.problem}")
 
 
 @dataclass(frozen=True, slots=True)

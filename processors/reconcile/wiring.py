@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from cohort_store.clocks import SystemClock
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_reader, connect_store
 from cohort_store.registry import Registry
 from cohort_store.settings import Settings
-from processors.archive.wiring import ROLE as ARCHIVE
 from processors.backfill.ports import SeedLog
+from processors.backfill.wiring import archived_of, history_of
 from processors.clickhouse.drift import DriftTable
+from processors.clickhouse.history_source import source_of
 from processors.clickhouse.past_side import PastEvents
-from processors.clickhouse.seed_history import SeedHistory
 from processors.kafka import clients
-from processors.kafka.archived import ArchivedOffsets
 from processors.kafka.delta_log import KafkaDeltaLog
 from processors.kafka.settled import SettledSources
 from processors.reconcile.checking import CheckingParts
 from processors.reconcile.reconciling import ReconcilingParts
 from processors.reconcile.repairing import RepairParts
+
+PATIENCE_S = 60.0
+"""How long the history may take to hold what the sources hold."""
 
 
 async def connected_parts(
@@ -33,14 +36,16 @@ async def connected_parts(
     """What reconciling is made of; what it opens itself is closed with the stack."""
     store = connect_store(settings)
     stack.push_async_callback(store.aclose)
-    history = PastEvents(
-        SeedHistory(settings.clickhouse, settings.backfill_threads, settings.backfill_memory_bytes), settings.shards
-    )
-    archived = ArchivedOffsets(settings.kafka, clients.group_of(settings, ARCHIVE), settings.event_sources)
+    source = source_of(settings)
+    history = PastEvents(history_of(settings), source, settings.shards)
+    archived = archived_of(settings, source)
+    patience_s = PATIENCE_S if source.is_archive else PATIENCE_S + settings.history.settle_ms / 1_000
     return ReconcilingParts(
         checking=CheckingParts(
             history=history,
-            settled=SettledSources(settings.kafka, lambda: registry().partitions(), archived),
+            settled=SettledSources(
+                settings.kafka, lambda: registry().partitions(), archived, SystemClock(), patience_s
+            ),
             store=store,
             reader=reader,
             shards=settings.shards,

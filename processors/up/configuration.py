@@ -46,9 +46,16 @@ def _lines(plain: Mapping[str, Any]) -> Iterator[str]:
     for name, value in plain.items():
         if isinstance(value, Mapping):
             yield f"\n[{name}]"
-            yield from (f"{_scalar(key)} = {_scalar(inner)}" for key, inner in value.items())
+            yield from _pairs(value)
+
+
+def _pairs(plain: Mapping[str, Any]) -> Iterator[str]:
+    """TOML has no null: what is none is left out."""
+    return (f"{_scalar(key)} = {_scalar(inner)}" for key, inner in plain.items() if inner is not None)
 
 
 def _scalar(value: Any) -> str:
     """A JSON text, number or boolean is a TOML one too, as long as characters beyond ASCII stand for themselves."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(_pairs(value))}}}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

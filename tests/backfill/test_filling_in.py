@@ -52,6 +52,7 @@ class World:
         self.registry = with_sources(registry_of(cohorts))
         self.people = people
         self.clock, self.store, self.notes = SteppedClock(now), MemoryStore(SHARDS), MemoryMirror()
+        self.wall = SteppedClock(now)
         self.offsets = dict.fromkeys(range(PARTITIONS), 0)
         self.plan: TeamPlan = compile_plan(self.registry).team(1)
         self.owner = self._owner()
@@ -100,7 +101,7 @@ class World:
             await self.fold(group.shard % PARTITIONS, DeltaMessage(b"live", 1, (group,), (self.mark(),)))
 
     def filling_in(self) -> FillingIn:
-        return FillingIn(FillingParts(self, self, self, self, self.notes, self.store, SHARDS, PARTITIONS, 1))
+        return FillingIn(FillingParts(self, self, self, self, self.notes, self.store, self.wall, SHARDS, PARTITIONS, 1))
 
     async def fill(self) -> dict[int, int | None]:
         """As control does, with a process that begins anew after each failure."""
@@ -156,12 +157,13 @@ class World:
         assert registry_version == self.registry.version
         return dict.fromkeys(sources, 10)
 
-    async def missing(self, activations: Mapping[Source, int]) -> dict[Source, int]:
+    async def awaited(self, activations: Mapping[Source, int], since_ms: int) -> str:
         assert activations == {SOURCE: 10}
+        assert since_ms == self.wall.now_ms()
         if self.behind:
             self.behind -= 1
-            return {SOURCE: 7}
-        return {}
+            return "the archive"
+        return ""
 
     async def send(self, messages: Sequence[Packed]) -> dict[int, int]:
         behind: dict[int, int] = {}

@@ -1,5 +1,6 @@
 """A setting that cannot be right is named by every command, with its value and what to write, and status two."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,13 @@ import pytest
 from cohort_store.settings import Settings
 from processors.cli.application import run
 from processors.roles import WIRINGS
+from processors.up.configuration import environment_of, write_configuration
 from tests.cli.test_application import _no_settings_but_ours  # noqa: F401 - the same autouse fixture
 
+MAPPED = (
+    '{"schema":"mapped","table":"own","team":"1","event":"what","person":"who","distinct_id":"\'\'","time":"at","uuid":"id",'
+    '"properties":"\'{}\'"}'
+)
 WRONG = {
     "MUSTER_KAFKA": [
         "",
@@ -46,6 +52,25 @@ WRONG = {
     "MUSTER_CLOCK": ["", "sundial", "file:", "file"],
     "MUSTER_TOPIC_REPLICATION": ["0", "-2", "32768"],
 }
+WRONG_HISTORY = [
+    ("schema", '{"schema":"clickhouse"}'),
+    ("", '{"schema":"muster","table":"others"}'),
+    ("", '{"schema":"posthog","team":"team_id"}'),
+    ("table", '{"schema":"posthog","table":"a.b.c"}'),
+    ("table", '{"schema":"posthog","table":"a; DROP TABLE b"}'),
+    ("settle", '{"schema":"posthog","settle":"soon"}'),
+    ("filter", '{"schema":"posthog","filter":" "}'),
+    ("filter", '{"schema":"posthog","filter":"true)"}'),
+    ("filter", '{"schema":"posthog","filter":"true; SELECT 1"}'),
+    ("filter", '{"schema":"posthog","filter":"true -- and so on"}'),
+    ("filter", '{"schema":"posthog","filter":"{team:UInt32} = 1"}'),
+    ("filter", '{"schema":"posthog","filter":"event = \'a"}'),
+    ("", '{"schema":"mapped","table":"own"}'),
+    ("", MAPPED.replace('"who"', '""')),
+    # Their states would beat whatever events say later, and nothing tells of later ones.
+    ("", f'{MAPPED[:-1]},"persons":{{"table":"p","team":"1","id":"id","properties":"p","version":"v"}}}}'),
+    ("tabel", '{"schema":"posthog","tabel":"events"}'),
+]
 RIGHT = {
     "MUSTER_KAFKA": ["a", "a:1", "a:65535", "a:1, b:2", "[::1]:9092", "ä.example:9092"],
     "MUSTER_REDIS": ["redis://a", "rediss://me:secret@a:65535/15", "redis://[::1]:6379", "unix:///run/redis.sock"],
@@ -98,6 +123,42 @@ def test_every_command_ends_with_status_two_for_it(
     monkeypatch.setenv(name, "a:b:c")
     assert run(arguments) == 2
     assert name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG_HISTORY)
+def test_a_description_of_the_history_that_cannot_be_right_is_named_by_its_field(
+    field: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MUSTER_HISTORY", value)
+    assert run(["status"]) == 2
+    inner = f"[{field!r}]" if field else ""
+    assert capsys.readouterr().err.startswith(f"muster: setting MUSTER_HISTORY{inner} (or ")
+
+
+def test_a_history_of_own_tables_reads_from_toml_as_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    persons = {"table": "p", "team": "1", "id": "id", "properties": "p", "version": "v"}
+    given = json.loads(MAPPED) | {"persons": persons, "settle": "1h30m", "filter": "position(what, ')(') = 0"}
+    sources = '{ events = "plain", persons = "posthog_person" }'
+    nested = ", ".join(f"{name} = {json.dumps(value)}" for name, value in persons.items())
+    lines = [f"{name} = {json.dumps(value)}" for name, value in given.items() if name != "persons"]
+    Path("muster.toml").write_text(
+        "\n".join([f"sources = {sources}", "[history]", *lines, f"persons = {{ {nested} }}"])
+    )
+    of_file = Settings()
+    Path("muster.toml").unlink()
+    monkeypatch.setenv("MUSTER_SOURCES", '{"events": "plain", "persons": "posthog_person"}')
+    monkeypatch.setenv("MUSTER_HISTORY", json.dumps(given))
+    assert Settings() == of_file
+    assert of_file.history.settle_ms == 5_400_000
+    assert of_file.history.persons is not None
+    assert of_file.history.persons.deleted == "false"
+    monkeypatch.delenv("MUSTER_SOURCES")
+    monkeypatch.delenv("MUSTER_HISTORY")
+    monkeypatch.setenv("MUSTER_CONFIG", str(write_configuration(Path(), of_file)))
+    assert Settings() == of_file
+    for name, value in environment_of(of_file).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == of_file
 
 
 def test_several_nodes_are_a_clusters_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

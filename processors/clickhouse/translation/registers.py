@@ -1,14 +1,15 @@
 """Registers as SQL: what events say of their persons, and of several writes the one that remains.
 
-Sources: `cohort_store.person_updates` for what an event writes, `records.register_wins` for which write wins. A
-register's value is the JSON text as ClickHouse writes it, which means the same as the one that the router sends;
-only where two values were set in the same millisecond can the two notations choose differently.
+Sources: `cohort_store.person_updates` for what an event or a state writes, `records.register_wins` for which write
+wins. A register's value is the JSON text as ClickHouse writes it, which means the same as the one that the router
+sends; only where two values were set in the same millisecond can the two notations choose differently.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+from cohort_store.person_updates import STATES_ABOVE
 from cohort_store.records import RESERVED_PREFIX, VALUE_BYTES_MAX
 from processors.clickhouse.translation import literals
 
@@ -24,13 +25,16 @@ WRITES_OF = """(name, json, snapshot, time_ms) -> arrayConcat(
 ) AS writes_of"""
 
 
-def writes(names: Collection[str], lists: str = "") -> str:
+def writes(names: Collection[str], lists: str = "", states: str = "") -> str:
     """Rows `(person_id, name, version, value)`, one a write, of the events in `source` to the registers of these names.
 
-    With `lists`, which selects `(digest, person_id)`, also what makes its persons members of static lists.
+    With `states`, which selects persons' states, of those in the place of events; with `lists`, which selects
+    `(digest, person_id)`, also what makes its persons members of static lists.
     """
     properties = sorted(name for name in names if not name.startswith(RESERVED_PREFIX))
-    parts = [_OF_EVENTS.format(", ".join(map(literals.text, properties)), VALUE_BYTES_MAX)] if properties else []
+    quoted = ", ".join(map(literals.text, properties))
+    of_persons = _of_states(quoted, states) if states else _OF_EVENTS.format(quoted, VALUE_BYTES_MAX)
+    parts = [of_persons] if properties else []
     if lists:
         parts.append(_OF_LISTS.format(literals.text(RESERVED_PREFIX), lists))
     return "\n    UNION ALL\n    ".join(parts or [_NONE])
@@ -42,6 +46,21 @@ _OF_EVENTS = """SELECT person_id, write.1 AS name, write.2 AS version, write.3 A
         arrayMap(name -> writes_of(name, properties, person_properties, time_ms), [{}])
     ) AS write
     WHERE length(value) <= {}"""
+
+
+def _of_states(names: str, states: str) -> str:
+    """A whole state: of the first one, which nothing came before, what it names alone."""
+    return f"""SELECT person_id, name, state_version + {STATES_ABOVE} AS version, multiIf(
+        name = 'created_at' AND created != '', concat('"', created, '"'),
+        JSONHas(state, name), JSONExtractRaw(state, name),
+        'null'
+    ) AS value
+    FROM ({states}) AS states
+    ARRAY JOIN [{names}] AS name
+    WHERE length(value) <= {VALUE_BYTES_MAX}
+        AND (state_version > 0 OR JSONHas(state, name) OR (name = 'created_at' AND created != ''))"""  # noqa: S608
+
+
 _OF_LISTS = """SELECT person_id, concat({}, digest) AS name, toInt64(0) AS version, 'true' AS value
     FROM ({})"""
 _NONE = "SELECT '' AS person_id, '' AS name, toInt64(0) AS version, '' AS value WHERE false"

@@ -25,13 +25,18 @@ NOW = "{now:Int64} AS now"
 
 
 def reduction(
-    asked: Sequence[AnyBound], selectors: Mapping[int, Selector], source: str, names: Collection[str] = ()
+    asked: Sequence[AnyBound],
+    selectors: Mapping[int, Selector],
+    source: str,
+    names: Collection[str] = (),
+    states: str = "",
 ) -> str:
     """What is to be kept of every person of whom there is anything, a row each, in no order.
 
     Rows are `(person_id, entries, registers)`, the latter two arrays of `(selector, time_ms, tag, value)` and of
     `(name, version, value)`. An entry's value is NULL where its selector has none. `selectors` are those that the
-    conditions read, by their numbers there, `names` the registers; one of the two is not empty.
+    conditions read, by their numbers there, `names` the registers; one of the two is not empty. `states`
+    selects persons' states, if any.
 
     Entries are at least what each condition's `keep` keeps at `now`, or as good, with all entries later than now that
     can matter; where exact pruning takes more than SQL says well there are some more, within a constant factor of
@@ -47,7 +52,7 @@ def reduction(
         latest = "(SELECT person_id, name, max((version, value)) AS latest FROM writes GROUP BY person_id, name)"
         columns = ["person_id", "groupArray((name, latest.1, latest.2)) AS registers"]
         steps += [
-            f"writes AS (\n    {registers.writes(names)}\n)",
+            f"writes AS (\n    {registers.writes(names, states=states)}\n)",
             step("written", columns, f"FROM {latest}\n    GROUP BY person_id"),
         ]
         found.append("written")
@@ -57,11 +62,11 @@ def reduction(
     return _statement(steps, body)
 
 
-def memberships(cohorts: Mapping[str, Node], source: str, persons: str = "", lists: str = "") -> str:
+def memberships(cohorts: Mapping[str, Node], source: str, persons: str = "", lists: str = "", states: str = "") -> str:
     """Who is in which cohort at `now`, as rows `(cohort, person_id)`, each once, in no order.
 
     Trees must be resolved. Persons are those of the events, and those that `persons` selects in its one column. `lists`
-    selects the members of static lists as `(digest, person_id)`.
+    selects the members of static lists as `(digest, person_id)`, `states` persons' states.
     """
     bound = Bound.numbered(condition for node in cohorts.values() for condition in conditions_of(node))
     verdicts = _verdicts(bound)
@@ -69,7 +74,7 @@ def memberships(cohorts: Mapping[str, Node], source: str, persons: str = "", lis
     numbers = {condition: index for index, condition in enumerate(verdicts)}
     trees = [f"if({_tree(node, numbers)}, [{literals.text(key)}], [])" for key, node in cohorts.items()]
     known = " UNION DISTINCT ".join(["SELECT DISTINCT person_id FROM source", *([persons] if persons else [])])
-    read = [*timelines(bound), *_registers(bound, lists)]
+    read = [*timelines(bound), *_registers(bound, lists, states)]
     joined = [name for name in ("timelines", "registers") if any(each.startswith(f"{name} AS") for each in read)]
     joins = "".join(f" LEFT JOIN {name} USING (person_id)" for name in joined)
     steps = [
@@ -117,14 +122,14 @@ def _register_columns(bound: Bound) -> dict[str, str]:
     return {name: f"r{number}" for number, name in enumerate(names)}
 
 
-def _registers(bound: Bound, lists: str) -> list[str]:
+def _registers(bound: Bound, lists: str, states: str) -> list[str]:
     """The steps `writes` and `registers`; none where no condition reads one."""
     names = _register_columns(bound)
     if not names:
         return []
     columns = [f"{registers.present(name)} AS {column}" for name, column in names.items()]
     return [
-        f"writes AS (\n    {registers.writes(names, lists)}\n)",
+        f"writes AS (\n    {registers.writes(names, lists, states)}\n)",
         step("registers", ["person_id", *columns], "FROM writes\n    GROUP BY person_id"),
     ]
 

@@ -1,0 +1,34 @@
+"""The history on its real parts: where it is read, and how it is known what it holds."""
+
+from __future__ import annotations
+
+from cohort_store.clocks import SystemClock
+from cohort_store.settings import Settings
+from processors.archive.wiring import ROLE as ARCHIVE
+from processors.backfill.ports import Archived
+from processors.clickhouse.history_coverage import HistoryCoverage
+from processors.clickhouse.history_source import HistorySource, source_of
+from processors.clickhouse.seed_history import SeedHistory
+from processors.kafka import clients
+from processors.kafka.archived import ArchivedOffsets
+
+
+def history_of(settings: Settings) -> SeedHistory:
+    """The tables that the settings describe."""
+    threads, memory_bytes = settings.backfill_threads, settings.backfill_memory_bytes
+    return SeedHistory(settings.clickhouse, threads, memory_bytes, source_of(settings))
+
+
+def archived_of(settings: Settings, source: HistorySource) -> Archived:
+    """How much of the source topics those hold."""
+    if source.is_archive:
+        return ArchivedOffsets(settings.kafka, clients.group_of(settings, ARCHIVE), settings.event_sources)
+    settle_ms = settings.history.settle_ms
+    return HistoryCoverage(
+        settings.clickhouse, source, settings.event_sources, settle_ms=settle_ms, clock=SystemClock()
+    )
+
+
+def knows_persons(settings: Settings) -> bool:
+    """Whether those hold all that sets properties of persons: where a source of persons does, their states too."""
+    return not settings.person_sources or bool(source_of(settings).states)

@@ -1,0 +1,169 @@
+SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32};
+WITH paired AS (
+    SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
+    GROUP BY distinct_id
+)
+SELECT uniqExact(multiIf(person_id != '', person_id, owner != '', owner, distinct_id)) FROM events LEFT JOIN paired USING (distinct_id) WHERE team_id = {team:UInt32};
+SELECT distinct_id, latest.2, latest.1
+FROM (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
+    GROUP BY distinct_id
+);
+WITH {now:Int64} AS now,
+(name, json, snapshot, time_ms) -> arrayConcat(
+    multiIf(
+        JSONHas(json, '$unset', name) OR has(JSONExtract(json, '$unset', 'Array(String)'), name),
+            [(name, time_ms, 'null')],
+        JSONHas(json, '$set', name), [(name, time_ms, JSONExtractRaw(json, '$set', name))],
+        JSONHas(snapshot, name), [(name, time_ms, JSONExtractRaw(snapshot, name))],
+        []
+    ),
+    if(JSONHas(json, '$set_once', name), [(name, -time_ms, JSONExtractRaw(json, '$set_once', name))], [])
+) AS writes_of,
+source AS (
+    WITH paired AS (
+    SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
+    GROUP BY distinct_id
+)
+    SELECT
+        multiIf(person_id != '', person_id, owner != '', owner, distinct_id) AS person_id,
+        event,
+        toUnixTimestamp64Milli(timestamp) AS time_ms,
+        CRC32(lower(toString(uuid))) AS tag,
+        properties,
+        '' AS person_properties
+    FROM events LEFT JOIN paired USING (distinct_id)
+    WHERE team_id = {team:UInt32} AND true
+),
+marked AS (
+    SELECT
+        person_id,
+        time_ms,
+        tag,
+        (event = 'purchase') AND time_ms > now - 604800000 AS s0
+    FROM source
+    WHERE s0
+),
+timelines AS (
+    SELECT
+        person_id,
+        arraySort(groupUniqArrayIf((time_ms, tag), s0)) AS t0
+    FROM marked
+    GROUP BY person_id
+),
+kept AS (
+    SELECT
+        person_id,
+        CAST(arrayMap(e -> (0, e.1, e.2, NULL), arrayDistinct(arrayConcat(arraySlice(arrayFilter(e -> e.1 > now - 604800000 AND e.1 <= now, t0), -3), arrayFilter(e -> e.1 > now, t0)))), 'Array(Tuple(UInt32, Int64, UInt32, Nullable(Int64)))') AS entries
+    FROM timelines
+),
+writes AS (
+    SELECT person_id, write.1 AS name, write.2 AS version, write.3 AS value
+    FROM source
+    ARRAY JOIN arrayFlatten(
+        arrayMap(name -> writes_of(name, properties, person_properties, time_ms), ['plan'])
+    ) AS write
+    WHERE length(value) <= 1024
+),
+written AS (
+    SELECT
+        person_id,
+        groupArray((name, latest.1, latest.2)) AS registers
+    FROM (SELECT person_id, name, max((version, value)) AS latest FROM writes GROUP BY person_id, name)
+    GROUP BY person_id
+)
+SELECT person_id, entries, registers
+FROM kept FULL JOIN written USING (person_id)
+WHERE notEmpty(entries) OR notEmpty(registers);
+WITH {now:Int64} AS now,
+(raw) -> replaceAll(
+    arrayFold(
+        (text, code) -> replaceAll(text, concat('\\u00', code), concat('\\u00', lower(code))),
+        ['0B', '0E', '0F', '1A', '1B', '1C', '1D', '1E', '1F'],
+        replaceAll(replaceAll(replaceAll(
+            replaceRegexpAll(raw, '("(?:[^"\\\\]|\\\\.)*")|-(0[,\\]}])', '\\1\\2'),
+            '\\\\', char(0)), '\\u2028', char(226, 128, 168)), '\\u2029', char(226, 128, 169))
+    ), char(0), '\\\\'
+) AS compact,
+(json, name) -> multiIf(
+    JSONType(json, name) IN ('Array', 'Object'), compact(JSONExtractRaw(json, name)),
+    JSONType(json, name) = 'Double' AND JSONExtractString(json, name) = '-0', '0',
+    JSONExtractString(json, name)
+) AS text_of,
+(name, json, snapshot, time_ms) -> arrayConcat(
+    multiIf(
+        JSONHas(json, '$unset', name) OR has(JSONExtract(json, '$unset', 'Array(String)'), name),
+            [(name, time_ms, 'null')],
+        JSONHas(json, '$set', name), [(name, time_ms, JSONExtractRaw(json, '$set', name))],
+        JSONHas(snapshot, name), [(name, time_ms, JSONExtractRaw(snapshot, name))],
+        []
+    ),
+    if(JSONHas(json, '$set_once', name), [(name, -time_ms, JSONExtractRaw(json, '$set_once', name))], [])
+) AS writes_of,
+source AS (
+    WITH paired AS (
+    SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
+    GROUP BY distinct_id
+)
+    SELECT
+        multiIf(person_id != '', person_id, owner != '', owner, distinct_id) AS person_id,
+        event,
+        toUnixTimestamp64Milli(timestamp) AS time_ms,
+        CRC32(lower(toString(uuid))) AS tag,
+        properties,
+        '' AS person_properties
+    FROM events LEFT JOIN paired USING (distinct_id)
+    WHERE team_id = {team:UInt32} AND true
+),
+marked AS (
+    SELECT
+        person_id,
+        time_ms,
+        tag,
+        (event = 'purchase') AND time_ms > now - 604800000 AS s0
+    FROM source
+    WHERE s0
+),
+timelines AS (
+    SELECT
+        person_id,
+        arraySort(groupUniqArrayIf((time_ms, tag), s0)) AS t0
+    FROM marked
+    GROUP BY person_id
+),
+writes AS (
+    SELECT person_id, write.1 AS name, write.2 AS version, write.3 AS value
+    FROM source
+    ARRAY JOIN arrayFlatten(
+        arrayMap(name -> writes_of(name, properties, person_properties, time_ms), ['plan'])
+    ) AS write
+    WHERE length(value) <= 1024
+),
+registers AS (
+    SELECT
+        person_id,
+        if(countIf(name = 'plan') > 0, concat('\x7B"plan":', maxIf((version, value), name = 'plan').2, '\x7D'), '') AS r0
+    FROM writes
+    GROUP BY person_id
+),
+persons AS (
+    SELECT DISTINCT person_id FROM source
+),
+verdicts AS (
+    SELECT
+        person_id,
+        (length(arrayFilter(e -> e.1 > now - 604800000 AND e.1 <= now, t0)) >= 3) AS c0,
+        (((JSONType(r0, 'plan') != 'Null') AND text_of(r0, 'plan') IN ('pro'))) AS c1
+    FROM persons LEFT JOIN timelines USING (person_id) LEFT JOIN registers USING (person_id)
+)
+SELECT cohort, person_id
+FROM verdicts
+ARRAY JOIN if((c0 AND c1), ['c'], []) AS cohort;
