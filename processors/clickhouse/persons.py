@@ -6,9 +6,13 @@ from processors.clickhouse.client import connected
 from processors.clickhouse.event_owners import OF_TEAM, PAIRED, PERSON
 
 _EXISTS = "EXISTS TABLE events"
-COUNT_SQL = f"""
+
+
+def count_sql(*conditions: str) -> str:
+    """Persons of the team in the parameter `team`, by the events for which the conditions hold too."""
+    return f"""
 WITH paired AS ({PAIRED})
-SELECT uniqExact({PERSON}) FROM events LEFT JOIN paired USING (distinct_id) WHERE {OF_TEAM}
+SELECT uniqExact({PERSON}) FROM events LEFT JOIN paired USING (distinct_id) WHERE {" AND ".join((OF_TEAM, *conditions))}
 """  # noqa: S608 - parts of ours
 
 
@@ -17,5 +21,5 @@ async def count_persons(url: str, team: int) -> int:
     async with connected(url) as client:
         if not await client.command(_EXISTS):
             return 0
-        answer = await client.query(COUNT_SQL, {"team": team})
+        answer = await client.query(count_sql(), {"team": team})
     return int(answer.result_rows[0][0])

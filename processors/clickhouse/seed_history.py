@@ -8,11 +8,11 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from cohort_store.errors import Retry
-from processors.backfill.ports import Pair, Part, Seed
+from processors.backfill.ports import Pair, Part, Reading, Seed
 from processors.backfill.wanted import Wanted
 from processors.clickhouse.client import connected
 from processors.clickhouse.event_owners import BEGINS, OF_TEAM, PERSON, source
-from processors.clickhouse.persons import COUNT_SQL
+from processors.clickhouse.persons import count_sql
 from processors.clickhouse.translation.statements import reduction
 
 ANSWER_TIMEOUT_S = 3_600
@@ -23,7 +23,8 @@ _EXISTS = """
 SELECT count() = 3 FROM system.columns
 WHERE database = currentDatabase() AND table = 'events' AND name IN ('_topic', '_partition', '_offset')
 """
-_SOURCE = source(f"cityHash64({PERSON}) % {{of:UInt32}} = {{part:UInt32}}")
+_OF_PART = f"cityHash64({PERSON}) % {{of:UInt32}} = {{part:UInt32}}"
+_SINCE = "timestamp >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
 _PAIRS = f"""
 SELECT distinct_id, latest.2, latest.1
 FROM (
@@ -53,14 +54,22 @@ class PlannedRead(NamedTuple):
 class SeedHistory:
     """The archive's table `events`. ClickHouse is held to so many threads, and so many bytes of memory."""
 
-    def __init__(self, url: str, threads: int, memory_bytes: int) -> None:
+    def __init__(self, url: str, threads: int, memory_bytes: int, since_ms: int | None = None) -> None:
+        """`since_ms`: `persons` and `seeds` are of events from then on. Whose each distinct id is all events say."""
         self._url = url
+        self._since_ms = since_ms
+        self._threads, self._memory_bytes = threads, memory_bytes
         self._limits = {
             "max_threads": threads,
             "max_memory_usage": memory_bytes,
             "max_bytes_before_external_group_by": memory_bytes // 2,
             "output_format_json_quote_64bit_integers": 0,
         }
+
+    def read_as(self, reading: Reading) -> SeedHistory:
+        """The same table, read in that way."""
+        threads = self._threads if reading.max_threads is None else reading.max_threads
+        return SeedHistory(self._url, threads, self._memory_bytes, reading.since_ms)
 
     async def is_there(self) -> bool:
         """Whether an archive has made its table."""
@@ -76,13 +85,13 @@ class SeedHistory:
     async def persons(self, team: int) -> int:
         """How many persons it knows of, roughly."""
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
-            ((count,),) = (await client.query(COUNT_SQL, {"team": team}, settings=self._limits)).result_rows
+            sql, asked = count_sql(*self._bounds()), {"team": team, **self._asked()}
+            ((count,),) = (await client.query(sql, asked, settings=self._limits)).result_rows
             return int(count)
 
     async def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
         """What is to be kept at `pruned_ms` of a part's persons, as it comes."""
-        sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
-        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
+        sql, asked = self._reduction(wanted, pruned_ms, part)
         async for block in self._rows(sql, asked, Seed):
             yield block
 
@@ -93,13 +102,24 @@ class SeedHistory:
 
     async def plan(self, wanted: Wanted, pruned_ms: int, part: Part) -> PlannedRead:
         """What `seeds` would ask, and how much of the table it would read."""
-        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
+        sql, asked = self._reduction(wanted, pruned_ms, part)
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
-            sql = reduction(wanted.asked, wanted.selectors, _SOURCE, wanted.properties)
             estimated = await client.query(f"EXPLAIN ESTIMATE {sql}", asked, settings=self._limits)
             rows = sum(int(row[3]) for row in estimated.result_rows)
             ((all_bytes, all_rows),) = (await client.query(_BYTES, settings=self._limits)).result_rows
         return PlannedRead(sql, rows, int(all_bytes) * rows // max(int(all_rows), 1))
+
+    def _reduction(self, wanted: Wanted, pruned_ms: int, part: Part) -> tuple[str, dict[str, int]]:
+        """The statement, and its parameters."""
+        of_part = source(" AND ".join([_OF_PART, *self._bounds()]))
+        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number, **self._asked()}
+        return reduction(wanted.asked, wanted.selectors, of_part, wanted.properties), asked
+
+    def _bounds(self) -> list[str]:
+        return [] if self._since_ms is None else [_SINCE]
+
+    def _asked(self) -> dict[str, int]:
+        return {} if self._since_ms is None else {"since": self._since_ms}
 
     async def _rows(
         self, sql: str, parameters: Mapping[str, int], row: type[_Row]
