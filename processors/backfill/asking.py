@@ -1,7 +1,8 @@
 """What operators ask of the one that fills in, and what it answers: notes beside the registry's mirror.
 
 One run at a time may be asked for (ASKED_NOTE). The note stays until the run has come to its end, so that a process
-that takes over knows what it is bound to; how it ended is told by the run's id (ENDED_NOTE). What is under way is
+that takes over knows what it is bound to; how it ended is told by the run's id (ENDED_NOTE). Whoever asked may withdraw
+it until it is taken up (TAKEN_NOTE): from then on the registry says that it is asked for. What is under way is
 stopped by naming its versions (CANCEL_NOTE): what is asked for after that is not stopped by it.
 
 Both sides are of one release, so that notes need not be readable by older ones.
@@ -16,6 +17,7 @@ import msgspec
 from processors.backfill.ports import Notes, Reading
 
 ASKED_NOTE = "backfill-again"
+TAKEN_NOTE = "backfill-taken"
 ENDED_NOTE = "backfill-ended"
 CANCEL_NOTE = "backfill-cancel"
 PAUSED_NOTE = "backfill-paused"
@@ -79,16 +81,30 @@ class Asking:
         ended = await self.ended()
         return asked if ended is None or ended.run != asked.run else None
 
-    async def withdraw(self, run: str) -> None:
-        """Ask for that run no more."""
-        note = await self._notes.note(ASKED_NOTE)
-        if note is not None and _decode_asked(note).run == run:
-            await self._notes.keep_note(ASKED_NOTE, None)
+    async def take(self) -> Asked | None:
+        """The run that is asked for, which is taken up by that; None too where it was withdrawn at that very moment."""
+        asked = await self.asked()
+        if asked is None:
+            return None
+        await self._notes.keep_note(TAKEN_NOTE, asked.run.encode())
+        return asked if await self.asked() == asked else None
+
+    async def is_taken(self, run: str) -> bool:
+        """Whether the run was taken up."""
+        return await self._notes.note(TAKEN_NOTE) == run.encode()
+
+    async def withdraw(self, asked: Asked) -> bool:
+        """Ask for that run no more; whether it could be withdrawn: one that is taken up stays."""
+        await self._forget(asked.run)
+        if await self.is_taken(asked.run):
+            await self.ask(asked)
+            return False
+        return True
 
     async def end(self, run: str, outcome: Outcome, persons: int) -> None:
         """Tell how the run ended. In this order: one that ended is never begun once more."""
         await self._notes.keep_note(ENDED_NOTE, msgspec.json.encode(Ended(run, outcome, persons)))
-        await self.withdraw(run)
+        await self._forget(run)
 
     async def ended(self) -> Ended | None:
         """The run that ended last, and how."""
@@ -115,3 +131,8 @@ class Asking:
     async def is_paused(self) -> bool:
         """Whether it is to rest."""
         return await self._notes.note(PAUSED_NOTE) is not None
+
+    async def _forget(self, run: str) -> None:
+        note = await self._notes.note(ASKED_NOTE)
+        if note is not None and _decode_asked(note).run == run:
+            await self._notes.keep_note(ASKED_NOTE, None)

@@ -274,6 +274,8 @@ def _show_list(console: Console, found: dict[str, Any]) -> None:
         console.print("Paused: muster backfill resume lets it go on.")
     if found["backfill"] is not None:
         console.print(sentence_of(msgspec.convert(found["backfill"], FillingStatus)), markup=False)
+    if found["asked"] is not None:
+        console.print(_asked_sentence(found["asked"]), markup=False)
     if not found["lacking"]:
         console.print("No cohort lacks its history.")
     for is_left, said in (
@@ -285,6 +287,19 @@ def _show_list(console: Console, found: dict[str, Any]) -> None:
         )
         if text := ", ".join(names):
             console.print(f"{said}: {text}.", markup=False)
+
+
+def _asked_sentence(asked: dict[str, Any]) -> str:
+    bounds = []
+    if "since_ms" in asked:
+        bounds.append(f"of events since {format_instant(asked['since_ms'])}")
+    if "persons_per_s" in asked:
+        bounds.append(f"at most {asked['persons_per_s']:,} persons a second")
+    if "max_threads" in asked:
+        bounds.append(f"{asked['max_threads']} threads of ClickHouse")
+    count = len(asked["handles"])
+    purpose = f"Asked for: the history of {count} version{'' if count == 1 else 's'}"
+    return f"{', '.join([purpose, *bounds])}."
 
 
 async def _plan(settings: Settings, team: int, cohorts: Sequence[str], how: How) -> dict[str, Any]:

@@ -146,30 +146,29 @@ async def run(settings: Settings, chosen: Sequence[Cohort], how: How, as_json: b
         asked = Asked(uuid.uuid4().hex, handles, *how)
         await asking.ask(asked)
         with shown(as_json) as view:
-            return await until_ended(mirror, asking, asked.run, view)
+            return await until_ended(mirror, asking, asked, view)
     finally:
         await mirror.aclose()
 
 
-async def until_ended(notes: Notes, asking: Asking, run: str, view: Shown) -> Ended:
+async def until_ended(notes: Notes, asking: Asking, asked: Asked, view: Shown) -> Ended:
     """How the run ended, once it has. Raises Failed where control does not begin it, or another took its place."""
     standings = Standings()
     begun_by, is_begun = time.monotonic() + BEGUN_WITHIN_S, False
     while True:
-        ended = await _ended(asking, run)
+        ended = await _ended(asking, asked.run)
         if ended is not None:
             return ended
         status = await noted_status(notes)
-        is_begun = is_begun or status is not None
-        if not is_begun and time.monotonic() > begun_by:
-            await asking.withdraw(run)
+        is_begun = is_begun or status is not None or await asking.is_taken(asked.run)
+        if not is_begun and time.monotonic() > begun_by and await asking.withdraw(asked):
             raise Failed(
                 f"control has not noticed it in {BEGUN_WITHIN_S:g} s: is muster control running, with "
                 "MUSTER_CLICKHOUSE set? It is asked for no more"
             )
         if status is None:
             view.look(None, None, "control")
-        elif status.run != run and not status.restores:
+        elif status.run != asked.run and not status.restores:
             view.look(None, None, "what is filled in by itself")
         else:
             standing = standings.look(status, time.monotonic())

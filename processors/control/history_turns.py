@@ -31,7 +31,7 @@ class Changing(Protocol):
 async def fill_in(registries: Changing, backfill: FillingIn) -> None:
     """One turn, from what is asked for to what is said of it. Raises Retry."""
     await stop_what_is_cancelled(registries, backfill)
-    asked = await backfill.asking.asked()
+    asked = await backfill.asking.take()
     if asked is not None:
         await registries.change(asked_again(asked.handles))
     filled = await backfill.fill(registries.registry, asked)

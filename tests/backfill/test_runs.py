@@ -16,7 +16,7 @@ from cohort_store.deltas import DeltaMessage
 from cohort_store.errors import Retry
 from cohort_store.plans import compile_plan
 from cohort_store.registry import CohortVersion, Fill, Registry
-from processors.backfill.asking import Asked, Asking, Ended, Outcome
+from processors.backfill.asking import ASKED_NOTE, TAKEN_NOTE, Asked, Asking, Ended, Outcome
 from processors.backfill.filling_in import FillingIn, noted_status
 from processors.backfill.ports import Part, Seed
 from processors.backfill.wanted import Wanted, of_any_time, wanted
@@ -218,6 +218,38 @@ async def test_a_run_that_was_killed_goes_on_as_it_was_asked_for() -> None:
     await control.turn()
     assert control.world.parts_read == [0, 1, 1, 2]
     assert {since for since, _ in control.world.read[len(PEOPLE) :]} == {START}
+
+
+async def test_a_run_can_be_withdrawn_until_it_is_taken_up_and_not_from_then_on() -> None:
+    control = await filled()
+    asking, run = control.asking, Asked("run", (2,))
+    await asking.ask(run)
+    assert await asking.withdraw(run)
+    assert await asking.take() is None
+    await asking.ask(run)
+    assert await asking.take() == run
+    assert not await asking.withdraw(run)
+    assert await asking.asked() == run
+
+
+async def test_a_run_that_is_withdrawn_in_the_moment_in_which_it_is_taken_up_is_begun_with_all_that_was_asked() -> None:
+    control = await filled()
+    run = Asked("run", (2,), since_ms=START + 22)
+    await control.asking.ask(run)
+    keep = control.world.notes.keep_note
+
+    async def withdrawing(name: str, note: bytes | None) -> None:
+        if name == TAKEN_NOTE:
+            control.world.notes.keep_note = keep  # type: ignore[method-assign]
+            await keep(ASKED_NOTE, None)
+        await keep(name, note)
+
+    control.world.notes.keep_note = withdrawing  # type: ignore[method-assign]
+    await control.turn()
+    assert control.version().fill is Fill.ONCE, "nothing was asked of the registry"
+    assert not await control.asking.withdraw(run), "and who withdraws it finds that, and asks again"
+    await control.turn()
+    assert set(control.world.read[len(PEOPLE) :]) == {(START + 22, None)}
 
 
 async def test_an_end_that_was_told_is_not_begun_once_more() -> None:

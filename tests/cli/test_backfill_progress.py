@@ -64,16 +64,17 @@ async def test_whoever_waits_learns_how_the_run_ended_and_whose_took_its_place(m
     monkeypatch.setattr(backfill_runs, "LOOK_S", 0.0)
     notes = MemoryMirror()
     asking = Asking(notes)
-    await asking.ask(Asked("run", (2,)))
-    waiting = asyncio.ensure_future(until_ended(notes, asking, "run", Lines()))
+    run, other, lost = (Asked(name, (2,)) for name in ("run", "other", "lost"))
+    await asking.ask(run)
+    waiting = asyncio.ensure_future(until_ended(notes, asking, run, Lines()))
     await asyncio.sleep(0)
     await asking.end("run", Outcome.CANCELLED, 7)
     assert (await waiting).outcome is Outcome.CANCELLED
     assert await asking.asked() is None
-    await asking.ask(Asked("other", (2,)))
+    await asking.ask(other)
     with pytest.raises(Failed, match="in this one's place"):
-        await until_ended(notes, asking, "lost", Lines())
+        await until_ended(notes, asking, lost, Lines())
     monkeypatch.setattr(backfill_runs, "BEGUN_WITHIN_S", 0.0)
     with pytest.raises(Failed, match="is muster control running"):
-        await until_ended(notes, asking, "other", Lines())
+        await until_ended(notes, asking, other, Lines())
     assert await asking.asked() is None, "nobody is surprised by it later"
