@@ -296,7 +296,7 @@ def _asked_sentence(asked: dict[str, Any]) -> str:
     if "persons_per_s" in asked:
         bounds.append(f"at most {asked['persons_per_s']:,} persons a second")
     if "max_threads" in asked:
-        bounds.append(f"{asked['max_threads']} threads of ClickHouse")
+        bounds.append(f"threads of ClickHouse: {asked['max_threads']}")
     count = len(asked["handles"])
     purpose = f"Asked for: the history of {count} version{'' if count == 1 else 's'}"
     return f"{', '.join([purpose, *bounds])}."

@@ -152,10 +152,8 @@ def test_an_operator_sees_asks_again_pauses_and_plans(up: Up) -> None:
     eventually(lambda: rests(up))
     asked = up.answer("backfill", "list")["asked"]
     assert (asked["persons_per_s"], asked["max_threads"]) == (50, 1)
-    assert (
-        "Asked for: the history of 1 version, at most 50 persons a second, 1 threads"
-        in up.muster("backfill", "list").stdout
-    )
+    listed = up.muster("backfill", "list").stdout
+    assert "Asked for: the history of 1 version, at most 50 persons a second, threads of ClickHouse: 1." in listed
     assert "has not ended" in up.muster("backfill", "first-buyers").stderr
     assert [each["cohort"] for each in up.answer("backfill", "list")["lacking"]] == ["buyers"]
     assert members(up, "buyers") >= {"ann"}, "who is in it stays so"
