@@ -26,8 +26,8 @@ from processors.cli.roll import opened_roll
 LOOK_S = 0.2
 LINE_S = 1.0
 """At least so long between two lines of JSON."""
-BEGUN_WITHIN_S = 15.0
-"""How long control may take until it has noticed what is asked for."""
+BEGUN_WITHIN_S = 30.0
+"""How long control may take until it has noticed what is asked for: one that begins anew joins its group first."""
 CANCELLED_WITHIN_S = 60.0
 """How long control may take to stop: what it is sending is sent to the end."""
 

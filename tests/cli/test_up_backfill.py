@@ -149,7 +149,7 @@ def test_an_operator_sees_asks_again_pauses_and_plans(up: Up) -> None:
     assert up.answer("backfill", "pause")["paused"] is True
     version = up.answer("status")["registry_version"]
     asking = beside(up, "buyers", "--rate", "50", "--max-threads", "1")
-    eventually(lambda: rests(up))
+    eventually(lambda: rests(up, asking))
     asked = up.answer("backfill", "list")["asked"]
     assert (asked["persons_per_s"], asked["max_threads"]) == (50, 1)
     listed = up.muster("backfill", "list").stdout
@@ -193,7 +193,9 @@ def beside(up: Up, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def rests(up: Up) -> bool:
+def rests(up: Up, asking: subprocess.Popen[str] | None = None) -> bool:
+    """Whether it is paused under way, as whoever asked for it waits to see."""
+    assert asking is None or asking.poll() is None, asking.communicate()
     return (up.answer("backfill", "list")["backfill"] or {}).get("waits_for") == "muster backfill resume"
 
 
@@ -203,7 +205,7 @@ def test_an_operator_cancels_compares_and_fills_in_a_part_and_then_all(up: Up) -
     assert up.muster("backfill", "cancel").returncode == 4
     up.answer("backfill", "pause")
     asking = beside(up, "first-buyers")
-    eventually(lambda: rests(up))
+    eventually(lambda: rests(up, asking))
     cancelled = up.answer("backfill", "cancel")
     assert cancelled == {"cancelled": True, "lacking": []}
     assert (asking.wait(60), "cancelled" in asking.communicate()[1]) == (3, True)
