@@ -19,7 +19,7 @@ from cohort_store.errors import BadDefinition, Crash
 from cohort_store.inheriting import Kept, Known
 from cohort_store.plans import conditions_of, holds_for_empty
 from cohort_store.references import references_of, resolve_all
-from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry, VersionState
+from cohort_store.registry import Cohort, CohortVersion, Fill, Registry, TeamRegistry, VersionState
 from cohort_store.static_lists import TeamList, lists_in
 
 TIMELINE_ENTRIES_MAX = 4_096
@@ -74,9 +74,9 @@ def activate(
 ) -> Registry:
     """Let every building version that all shards have folded (`ready`: the lowest shard's) take over, all at once.
 
-    One waits that reads a list in `unfolded`, where there is a history (`with_history`) one that was not filled in from
-    it, and any while a cohort that it refers to, or that refers to it, has a newer version that waits: the two flip
-    together. Returns `registry` itself where there is none. A version that is replaced is retired.
+    One waits that reads a list in `unfolded`, where there is a history (`with_history`) one that awaits its own, and
+    any while a cohort that it refers to, or that refers to it, has a newer version that waits: the two flip together.
+    Returns `registry` itself where there is none. A version that is replaced is retired.
     """
     version = registry.version + 1
     lists = {team: {each.digest for each in unfolded if each.team == team} for team in registry.teams}
@@ -89,29 +89,46 @@ def activate(
     return msgspec.structs.replace(registry, version=version, cohorts_version=version, teams=teams)
 
 
-def backfill(registry: Registry, begins_ms: Mapping[int, int | None]) -> Registry:
+def backfill(registry: Registry, begins_ms: Mapping[int, int | None], since_ms: int | None = None) -> Registry:
     """Note that history was filled in for the versions of these handles, and where each one's history begins.
 
-    None: there was none. Returns `registry` itself where that is no news of any version that is still there.
+    None: there was none. `since_ms`: what came before was not read. One that was filled in before then stays as it was;
+    one that lacked its history is complete from there on, and is left so. Returns `registry` itself where that is no
+    news of any version that is still there.
     """
 
     def fill(version: CohortVersion) -> CohortVersion:
         if version.handle not in begins_ms:
             return version
         begins = begins_ms[version.handle]
-        from_ms = version.activated_ms if begins is None else min(begins, version.activated_ms)
-        return msgspec.structs.replace(version, activated_ms=from_ms, backfilled=True)
+        if since_ms is None or begins is None or begins >= since_ms:
+            from_ms = version.activated_ms if begins is None else min(begins, version.activated_ms)
+            return msgspec.structs.replace(version, activated_ms=from_ms, backfilled=True, fill=Fill.ONCE)
+        if version.backfilled:
+            return msgspec.structs.replace(version, fill=Fill.ONCE)
+        return msgspec.structs.replace(version, activated_ms=min(since_ms, version.activated_ms), fill=Fill.LEFT)
 
     return _with_versions(registry, fill)
 
 
-def forget_backfill(registry: Registry, handles: Collection[int]) -> Registry:
-    """Let the versions of these handles lack their history again, so that it is filled in once more."""
+def ask_backfill(registry: Registry, handles: Collection[int]) -> Registry:
+    """Let history be filled in for the versions of these handles, once more where it was."""
 
-    def forget(version: CohortVersion) -> CohortVersion:
-        return msgspec.structs.replace(version, backfilled=version.backfilled and version.handle not in handles)
+    def ask(version: CohortVersion) -> CohortVersion:
+        asked = Fill.AGAIN if version.backfilled else Fill.ONCE
+        return msgspec.structs.replace(version, fill=asked if version.handle in handles else version.fill)
 
-    return _with_versions(registry, forget)
+    return _with_versions(registry, ask)
+
+
+def leave_backfill(registry: Registry, handles: Collection[int]) -> Registry:
+    """Let the versions of these handles stay as they are: no history is filled in for them until somebody asks."""
+
+    def leave(version: CohortVersion) -> CohortVersion:
+        left = Fill.ONCE if version.backfilled else Fill.LEFT
+        return msgspec.structs.replace(version, fill=left if version.handle in handles else version.fill)
+
+    return _with_versions(registry, leave)
 
 
 def drop_retired(registry: Registry, through: int) -> Registry:
@@ -303,7 +320,7 @@ def _team_activated(
     building = {c.key: c.versions[-1] for c in team.cohorts if c.versions[-1].state is VersionState.BUILDING}
     waiting = {key for key, fresh in building.items() if fresh.registry_version > ready}
     if with_history:
-        waiting |= {key for key, fresh in building.items() if not fresh.backfilled}
+        waiting |= {key for key, fresh in building.items() if fresh.awaits_history}
     if unfolded:
         waiting |= {key for key, fresh in building.items() if not unfolded.isdisjoint(lists_in(fresh.when))}
     if len(waiting) == len(building):

@@ -25,6 +25,17 @@ class VersionState(StrEnum):
     """Out of force, and kept up for readers that have not read the registry without it yet."""
 
 
+class Fill(StrEnum):
+    """What is to become of a version's history."""
+
+    ONCE = "once"
+    """It is filled in by itself, where it was not yet."""
+    AGAIN = "again"
+    """It was filled in, and somebody asked for it once more. What it says of itself stays as it is meanwhile."""
+    LEFT = "left"
+    """It is left as it is until somebody asks: what was under way was cancelled, or only a part was asked for."""
+
+
 class CohortVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of a cohort: its resolved tree, as plain JSON, under a handle of its own."""
 
@@ -51,6 +62,12 @@ class CohortVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """The registry version with which it went out of force: readers of that one or a later one never ask it."""
     backfilled: bool = False
     """Whether all that ClickHouse holds of what it looks at was filled in, for it or for what it inherits that from."""
+    fill: Fill = Fill.ONCE
+
+    @property
+    def awaits_history(self) -> bool:
+        """Whether history is to be filled in for it."""
+        return self.fill is Fill.AGAIN or (self.fill is Fill.ONCE and not self.backfilled)
 
 
 class Cohort(msgspec.Struct, frozen=True, omit_defaults=True):

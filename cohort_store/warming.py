@@ -33,7 +33,7 @@ class WarmUp(NamedTuple):
 
 def warm_up_of(when: Any) -> WarmUp:
     """What all conditions of a resolved tree need."""
-    needs = [_need(each) for each in conditions_of(parse_tree(when))]
+    needs = [need_of(each) for each in conditions_of(parse_tree(when))]
     return WarmUp(
         max((need.span_ms for need in needs), default=0),
         min((need.since_ms for need in needs if need.since_ms is not None), default=None),
@@ -41,7 +41,8 @@ def warm_up_of(when: Any) -> WarmUp:
     )
 
 
-def _need(condition: AnyCondition) -> WarmUp:
+def need_of(condition: AnyCondition) -> WarmUp:
+    """What one condition needs."""
     if condition.warm_up_ms is not None:
         return WarmUp(span_ms=condition.warm_up_ms)
     since_ms = condition.since_ms if isinstance(condition, OverInterval) else None

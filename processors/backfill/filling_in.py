@@ -14,6 +14,10 @@ share.
 What was sent is noted part by part. A process that takes over goes on with the first part that is not done; a part
 that is sent twice changes nothing.
 
+**Whoever cancels it** (asking.py) stops it before the next piece, or in the midst of a wait, within LOOK_S and what is
+being sent. Seeds that were sent are true, and stay. Shards that began anew are not left alone: nothing else would ever
+make them whole.
+
 **Shards that began anew** (their store lost them, or the topic of deltas is another one) get everything again in the
 same way: all versions, and whose each distinct id is. Behind the seeds, in the same topic, they are told that they are
 whole; one that began anew once more in the meantime is not.
@@ -22,7 +26,7 @@ whole; one that began anew once more in the meantime is not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from time import monotonic
 from typing import NamedTuple, TypeVar
@@ -30,11 +34,13 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from cohort_store.clocks import Clock
-from cohort_store.deltas import PERSON_REGISTER, Delta, RegisterWrite, Restored
+from cohort_store.deltas import Delta, Restored
 from cohort_store.errors import Retry
 from cohort_store.ports import MembershipReader, Position
 from cohort_store.registry import Registry
-from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
+from cohort_store.subjects import shard_of
+from processors.backfill.asking import Asked, Asking, Outcome
+from processors.backfill.pace import Pace
 from processors.backfill.ports import (
     Activations,
     Archived,
@@ -43,20 +49,17 @@ from processors.backfill.ports import (
     Notes,
     Pair,
     Part,
+    Reading,
     Seed,
     SeedLog,
 )
+from processors.backfill.seeds import delta_of, delta_of_pair, pieces
 from processors.backfill.wanted import Wanted, wanted
 from processors.kafka.topics import DELTAS
 from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
-AGAIN_NOTE = "backfill-again"
-"""Handles of versions, as JSON, whose history is asked for once more."""
-PAUSED_NOTE = "backfill-paused"
-"""There while it is to rest."""
-PIECE_PERSONS = 1_000
 PRUNED_BEFORE_MS = 60_000
 """How long before the slowest shard's now seeds are pruned: more than a failover of the store loses."""
 LOOK_S = 0.5
@@ -65,6 +68,24 @@ TOPIC_LOOK_S = 5.0
 
 _decode = msgspec.json.Decoder(FillingStatus).decode
 _Row = TypeVar("_Row")
+_T = TypeVar("_T")
+
+
+class _Stopped(Exception):
+    """Somebody asks that it be cancelled."""
+
+
+class Filled(NamedTuple):
+    """What a turn came to."""
+
+    begins_ms: Mapping[int, int | None] = {}
+    """By handle, where the history of each version begins that was filled in; None: nowhere."""
+    since_ms: int | None = None
+    """Of that history what came before was not read; None: all was."""
+    run: str = ""
+    """The run that was asked for, and is done; empty where none is."""
+    persons: int = 0
+    """Who were seeded."""
 
 
 class FillingParts(NamedTuple):
@@ -82,6 +103,8 @@ class FillingParts(NamedTuple):
     partitions: int
     part_persons: int
     """Persons of whom the history is reduced at a time, about."""
+    elapsed_s: Callable[[], float] = monotonic
+    """A monotonic clock."""
 
 
 class FillingIn:
@@ -89,7 +112,9 @@ class FillingIn:
 
     def __init__(self, parts: FillingParts) -> None:
         self._parts = parts
+        self.asking = Asking(parts.notes)
         self._status = FillingStatus(0, ())
+        self._history, self._pace = parts.history, Pace()
         self._lost_for_good: Mapping[int, int] = {}
         """Shards that began anew while there is no history to fill in."""
         self.has_history: bool | None = None
@@ -97,34 +122,42 @@ class FillingIn:
         self._whole_version = 0
         """The registry version of which nothing lacks its history."""
 
-    async def fill(self, registry: Registry) -> dict[int, int | None]:
-        """Fill in what versions of the registry and shards lack.
+    async def fill(self, registry: Registry, asked: Asked | None = None) -> Filled:
+        """Fill in what versions of the registry and shards lack, or else what the run that is asked for is for.
 
-        By handle, where the history of each version begins that was filled in; None: nowhere. Returns when every shard
-        has folded all of it, and at once with nothing where there is no history. Raises Retry; what was sent by then is
-        noted.
+        Returns when every shard has folded all of it, and at once with nothing where there is no history, or where
+        somebody asks that it be cancelled. Raises Retry; what was sent by then is noted.
         """
-        self.has_history = self.has_history or await self._parts.history.is_there()
-        if not self.has_history:
-            return {}
+        self._status = FillingStatus(registry.version, ())
+        try:
+            self.has_history = self.has_history or await self._unless_stopped(self._parts.history.is_there())
+            return await self._fill(registry, asked) if self.has_history else Filled()
+        except _Stopped:
+            return Filled()
+
+    async def _fill(self, registry: Registry, asked: Asked | None) -> Filled:
         began = _began(await self._positions())
         if began == self._lost_for_good:
             began = {}
         if not began and registry.version == self._whole_version:
-            return {}
-        teams = wanted(registry, all_of_it=bool(began))
+            return _filled({}, asked)
+        teams, run = _next(registry, asked, all_of_it=bool(began))
         handles = tuple(sorted(handle for team in teams for handle in team.handles))
         if not handles:
             self._whole_version = registry.version
-            return {}
+            return _filled({}, asked)
         asking = [team for team in teams if began or not team.asks_nothing]
         begins: dict[int, int | None] = dict.fromkeys(handles)
+        is_everywhere = True
         if asking:
-            await self._begin(registry, handles, began)
-            # A version that lacks its history lacks it in every shard.
+            self._history = self._parts.history.read_as(run.reading if run else Reading())
+            self._pace = Pace(run.persons_per_s if run else None)
+            await self._begin(registry, handles, began, run)
+            # A version that awaits its history awaits it in every shard.
             only = None if any(wanted(registry)) else frozenset(began)
+            is_everywhere = only is None or len(only) == self._parts.shards
             for team in asking:
-                begins_ms = await self._parts.history.begins_ms(team.team)
+                begins_ms = await self._unless_stopped(self._history.begins_ms(team.team))
                 begins.update(dict.fromkeys(team.handles, begins_ms))
                 if begins_ms is not None:
                     await self._fill_team(team, registry.version, only)
@@ -132,15 +165,17 @@ class FillingIn:
             if began:
                 await self._tell_whole(registry.version, began, begins)
         await self._parts.notes.keep_note(NOTE, None)
-        return begins
+        return _filled(begins if is_everywhere else {}, run, self._status.persons)
 
-    async def asked_again(self) -> frozenset[int]:
-        """The versions whose history is asked for once more; they are asked for once by that. Raises Retry."""
-        asked = await self._parts.notes.note(AGAIN_NOTE)
-        if asked is None:
-            return frozenset()
-        await self._parts.notes.keep_note(AGAIN_NOTE, None)
-        return frozenset(msgspec.json.decode(asked, type=list[int]))
+    async def forget_cancelled(self, handles: Collection[int]) -> None:
+        """Once the registry leaves these versions as they are: forget what was under way for them. Raises Retry."""
+        status, asked = await self.noted(), await self.asking.asked()
+        if status is not None and not status.restores and not set(status.handles).isdisjoint(handles):
+            await self._parts.notes.keep_note(NOTE, None)
+        if asked is not None and not set(asked.handles).isdisjoint(handles):
+            persons = status.persons + status.of_part if status is not None and status.run == asked.run else 0
+            await self.asking.end(asked.run, Outcome.CANCELLED, persons)
+        await self.asking.forget_cancelled()
 
     async def noted(self) -> FillingStatus | None:
         """How far it has come; None where there is nothing to do. Raises Retry."""
@@ -157,24 +192,30 @@ class FillingIn:
         messages = restored_messages(registry_version, whole, self._parts.partitions)
         await self._until_folded(await self._parts.deltas.send(messages))
 
-    async def _begin(self, registry: Registry, handles: tuple[int, ...], began: Mapping[int, int]) -> None:
+    async def _begin(
+        self, registry: Registry, handles: tuple[int, ...], began: Mapping[int, int], run: Asked | None
+    ) -> None:
         """Go on where the note says, or wait until live events count and the history holds the rest."""
-        fresh = FillingStatus(registry.version, handles, tuple(sorted(began.items())))
+        restores = tuple(sorted(began.items()))
+        fresh = FillingStatus(registry.version, handles, restores, run=run.run if run else "")
         status = await self.noted()
-        if status is not None and (status.handles, status.restores) == (fresh.handles, fresh.restores):
-            if status.activations and await self._is_same_topic(dict(status.behind)):
-                # The process before may have rested.
-                self._status = msgspec.structs.replace(status, waits_for="")
+        if status is not None:
+            is_same = (status.handles, status.restores, status.run) == (fresh.handles, fresh.restores, fresh.run)
+            if is_same and status.activations and await self._is_same_topic(dict(status.behind)):
+                # The process before may have rested; and the part that was under way is read once more.
+                self._status = msgspec.structs.replace(status, waits_for="", of_part=0)
                 return
             if not status.activations and status.registry_version == registry.version:
                 fresh = msgspec.structs.replace(fresh, since_ms=status.since_ms)
         waits_for = "routers to read with the new definitions"
         await self._note(msgspec.structs.replace(fresh, waits_for=waits_for))
-        activations = await self._parts.activations.of(registry.version, map(Source._make, registry.partitions()))
+        sources = map(Source._make, registry.partitions())
+        activations = await self._unless_stopped(self._parts.activations.of(registry.version, sources))
         if not fresh.since_ms:
             fresh = msgspec.structs.replace(fresh, since_ms=self._parts.clock.now_ms())
         while waits_for := await self._parts.archived.awaited(activations, fresh.since_ms):
             await self._note(msgspec.structs.replace(fresh, waits_for=waits_for))
+            await self._look()
             await asyncio.sleep(LOOK_S)
         places = tuple((source.topic, source.partition, offset) for source, offset in sorted(activations.items()))
         await self._note(msgspec.structs.replace(fresh, activations=places))
@@ -184,20 +225,46 @@ class FillingIn:
         if status.team > team.team:
             return
         if status.team < team.team:
-            persons = await self._parts.history.persons(team.team)
-            parts = -(-persons // self._parts.part_persons) or 1
-            await self._note(msgspec.structs.replace(status, team=team.team, part=0, parts=parts))
+            known = await self._unless_stopped(self._history.persons(team.team))
+            parts = -(-known // self._parts.part_persons) or 1
+            await self._note(msgspec.structs.replace(status, team=team.team, part=0, parts=parts, known=known))
         if status.restores:
-            async with aclosing(self._parts.history.pairs(team.team)) as pairs:
-                await self._send(_of_pairs(pairs, team.team), registry_version, only)
+            async with aclosing(self._history.pairs(team.team)) as pairs:
+                await self._send(self._of_pairs(pairs, team.team), registry_version, only)
         for number in range(self._status.part, self._status.parts):
-            persons = 0
+            self._status, persons = msgspec.structs.replace(self._status, of_part=0), 0
             if not team.asks_nothing:
                 pruned_ms, part = await self._pruned_ms(), Part(number, self._status.parts)
-                async with aclosing(self._parts.history.seeds(team, pruned_ms, part)) as seeds:
-                    persons = await self._send(_of_seeds(seeds, team.team, pruned_ms), registry_version, only)
+                async with aclosing(self._history.seeds(team, pruned_ms, part)) as seeds:
+                    persons = await self._send(self._of_seeds(seeds, team.team, pruned_ms), registry_version, only)
             done = self._status.persons + persons
-            await self._note(msgspec.structs.replace(self._status, part=number + 1, persons=done))
+            await self._note(msgspec.structs.replace(self._status, part=number + 1, persons=done, of_part=0))
+
+    async def _of_seeds(
+        self, blocks: AsyncGenerator[Sequence[Seed], None], team: int, pruned_ms: int
+    ) -> AsyncIterator[Sequence[Delta]]:
+        async for block in self._read(blocks):
+            for piece in pieces(block, self._pace.piece_persons):
+                yield [delta_of(team, seed, pruned_ms) for seed in piece]
+
+    async def _of_pairs(
+        self, blocks: AsyncGenerator[Sequence[Pair], None], team: int
+    ) -> AsyncIterator[Sequence[Delta]]:
+        async for block in self._read(blocks):
+            for piece in pieces(block, self._pace.piece_persons):
+                yield [delta_of_pair(team, pair) for pair in piece]
+
+    async def _read(self, blocks: AsyncGenerator[Sequence[_Row], None]) -> AsyncIterator[Sequence[_Row]]:
+        """The blocks as they come; at a bounded pace all of them first, since ClickHouse ends an answer that is read
+        so slowly."""
+        held: list[Sequence[_Row]] = []
+        while (block := await self._unless_stopped(anext(blocks, None))) is not None:
+            if self._pace.is_bounded:
+                held.append(block)
+            else:
+                yield block
+        for block in held:
+            yield block
 
     async def _send(
         self, pieces: AsyncIterator[Sequence[Delta]], registry_version: int, only: frozenset[int] | None
@@ -206,6 +273,7 @@ class FillingIn:
         parts, before, count = self._parts, dict[int, int](), 0
         behind = dict(self._status.behind)
         of_before: set[int] = set()
+        noted_s = parts.elapsed_s()
         async for piece in pieces:
             packer, of_piece = Packer(parts.shards, parts.partitions), set[int]()
             for delta in piece:
@@ -213,25 +281,53 @@ class FillingIn:
                 if only is None or shard in only:
                     packer.add(delta)
                     of_piece.add(shard)
-            count += packer.count
-            await self._until_resumed()
+            await self._until_free()
             # Those alone that had something to fold: the others tell where they are twice a second.
             await self._until_folded(before, of_before)
+            self._pace.take(packer.count, parts.elapsed_s())
             before, of_before = await parts.deltas.send(packer.seeds(registry_version)), of_piece
             behind.update(before)
+            count += packer.count
+            if parts.elapsed_s() - noted_s >= LOOK_S:
+                noted_s = parts.elapsed_s()
+                await self._note(msgspec.structs.replace(self._status, of_part=count))
         self._status = msgspec.structs.replace(self._status, behind=tuple(sorted(behind.items())))
         return count
 
-    async def _until_resumed(self) -> None:
+    async def _until_free(self) -> None:
+        """Wait while it is to rest, and as long as its pace demands. Raises _Stopped."""
         status = self._status
-        while await self._parts.notes.note(PAUSED_NOTE) is not None:
-            await self._note(msgspec.structs.replace(status, waits_for="muster backfill resume"))
-            await asyncio.sleep(LOOK_S)
-        await self._note(status)
+        while True:
+            await self._look()
+            is_paused = await self.asking.is_paused()
+            waits_for = "muster backfill resume" if is_paused else ""
+            await self._note(msgspec.structs.replace(status, waits_for=waits_for))
+            wait_s = LOOK_S if is_paused else self._pace.wait_s(self._parts.elapsed_s())
+            if not is_paused and not wait_s:
+                return
+            await asyncio.sleep(min(wait_s, LOOK_S))
+
+    async def _look(self) -> None:
+        """Raise _Stopped where somebody asks that it be cancelled."""
+        if not self._status.restores and await self.asking.cancelled():
+            raise _Stopped
+
+    async def _unless_stopped(self, waiting: Awaitable[_T]) -> _T:
+        """What another takes its time for. Raises _Stopped."""
+        task = asyncio.ensure_future(waiting)
+        try:
+            while not (await asyncio.wait([task], timeout=LOOK_S))[0]:
+                await self._look()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _positions(self) -> dict[int, Position]:
         """Every shard's, once each has one."""
         while len(found := await self._parts.reader.positions(range(self._parts.shards))) < self._parts.shards:
+            await self._look()
             await asyncio.sleep(LOOK_S)
         return found
 
@@ -244,7 +340,8 @@ class FillingIn:
         partitions = self._parts.partitions
         asked = range(self._parts.shards) if shards is None else shards
         waiting = {shard for shard in asked if shard % partitions in behind}
-        look_at = monotonic() + TOPIC_LOOK_S
+        elapsed_s = self._parts.elapsed_s
+        cancel_at, topic_at = elapsed_s() + LOOK_S, elapsed_s() + TOPIC_LOOK_S
         while waiting:
             positions = await self._parts.reader.positions(sorted(waiting))
             waiting -= {
@@ -252,8 +349,11 @@ class FillingIn:
                 for shard, position in positions.items()
                 if DELTAS in position.offsets and position.offsets[DELTAS].next >= behind[shard % partitions]
             }
-            if waiting and monotonic() >= look_at:
-                look_at = monotonic() + TOPIC_LOOK_S
+            if waiting and elapsed_s() >= cancel_at:
+                cancel_at = elapsed_s() + LOOK_S
+                await self._look()
+            if waiting and elapsed_s() >= topic_at:
+                topic_at = elapsed_s() + TOPIC_LOOK_S
                 if not await self._is_same_topic(behind):
                     await self._parts.notes.keep_note(NOTE, None)
                     raise Retry(f"{DELTAS} is another topic than the one that seeds were sent to")
@@ -282,27 +382,19 @@ def _began(positions: Mapping[int, Position]) -> dict[int, int]:
     return {shard: position.warm_from_ms for shard, position in positions.items() if position.warm_from_ms}
 
 
-async def _of_seeds(blocks: AsyncIterator[Sequence[Seed]], team: int, pruned_ms: int) -> AsyncIterator[Sequence[Delta]]:
-    async for block in blocks:
-        for piece in _pieces(block):
-            yield [_delta(Subject(team, PERSON, seed.person), seed, pruned_ms) for seed in piece]
+def _next(registry: Registry, asked: Asked | None, *, all_of_it: bool) -> tuple[list[Wanted], Asked | None]:
+    """What is to be filled in next, and whether that is the run that is asked for: what is done by itself comes first.
+
+    Where shards get everything, the run is a part of that.
+    """
+    if all_of_it:
+        return wanted(registry, all_of_it=True), None if asked is None else msgspec.structs.replace(
+            asked, since_ms=None
+        )
+    if asked is not None and (others := wanted(registry, without=frozenset(asked.handles))):
+        return others, None
+    return wanted(registry), asked
 
 
-async def _of_pairs(blocks: AsyncIterator[Sequence[Pair]], team: int) -> AsyncIterator[Sequence[Delta]]:
-    async for block in blocks:
-        for piece in _pieces(block):
-            yield [
-                Delta(Subject(team, DISTINCT_ID, distinct_id), (), (RegisterWrite(PERSON_REGISTER, time_ms, person),))
-                for distinct_id, person, time_ms in piece
-            ]
-
-
-def _delta(subject: Subject, seed: Seed, pruned_ms: int) -> Delta:
-    """The seed as a delta. Of its entries, those that are still to come then are held to the bound of live ones."""
-    is_ahead = any(entry.time_ms > pruned_ms for entry in seed.entries)
-    return Delta(subject, seed.entries, seed.registers, pruned_ms if is_ahead else None)
-
-
-def _pieces(block: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
-    for first in range(0, len(block), PIECE_PERSONS):
-        yield block[first : first + PIECE_PERSONS]
+def _filled(begins_ms: Mapping[int, int | None], run: Asked | None, persons: int = 0) -> Filled:
+    return Filled(begins_ms, persons=persons) if run is None else Filled(begins_ms, run.since_ms, run.run, persons)

@@ -36,8 +36,21 @@ class Part(NamedTuple):
     of: int
 
 
+class Reading(NamedTuple):
+    """How the history is read in one run."""
+
+    since_ms: int | None = None
+    """Only events at or after that instant; None: all."""
+    max_threads: int | None = None
+    """Threads that a question may take; None: as configured."""
+
+
 class History(Protocol):
     """All events of the past. Every method raises Retry where it cannot be asked."""
+
+    def read_as(self, reading: Reading) -> History:
+        """The same history, for whom `persons` and `seeds` know of what is to be read alone."""
+        ...
 
     async def is_there(self) -> bool:
         """Whether there is a history at all; the other methods are for where there is."""
@@ -130,7 +143,13 @@ class FillingStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """Parts of this team that are done."""
     parts: int = 0
     persons: int = 0
-    """Persons who were seeded so far, of all teams."""
+    """Persons who were seeded so far, of all teams, in parts that are done."""
+    of_part: int = 0
+    """Those of the part that is under way."""
+    known: int = 0
+    """Persons of this team whom the history knows of, roughly."""
+    run: str = ""
+    """The run that was asked for (asking.py); empty where it is done by itself."""
     since_ms: int = 0
     """When live events counted in every source partition, at the latest; 0: not known."""
     activations: tuple[tuple[str, int, int], ...] = ()

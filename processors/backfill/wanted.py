@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from cohort_store.conditions.condition import ConditionDefinition
+from cohort_store.definitions import leaves_of, parse_tree
 from cohort_store.plans import AnyBound, BoundRegister, TeamPlan, compile_plan
 from cohort_store.records import RESERVED_PREFIX
-from cohort_store.registry import Registry
+from cohort_store.registry import Cohort, Registry
 from cohort_store.selectors import Selector
+from cohort_store.warming import need_of
 
 
 class Wanted(NamedTuple):
@@ -30,10 +33,13 @@ class Wanted(NamedTuple):
         return not self.selectors and not self.properties
 
 
-def wanted(registry: Registry, *, all_of_it: bool = False) -> list[Wanted]:
-    """By team, what lacks its history (`all_of_it`: whatever has one); empty where nothing does."""
+def wanted(registry: Registry, *, all_of_it: bool = False, without: frozenset[int] = frozenset()) -> list[Wanted]:
+    """By team, what awaits its history (`all_of_it`: whatever has one); empty where nothing does.
+
+    `without` are the handles of versions that are not meant.
+    """
     plan = compile_plan(registry)
-    return list(_of_teams(registry, plan.teams, all_of_it))
+    return list(_of_teams(registry, plan.teams, all_of_it, without))
 
 
 def wanted_of(registry: Registry, team: int, handles: frozenset[int]) -> Wanted:
@@ -41,10 +47,26 @@ def wanted_of(registry: Registry, team: int, handles: frozenset[int]) -> Wanted:
     return _wanted(team, handles, compile_plan(registry).team(team))
 
 
-def _of_teams(registry: Registry, plans: Mapping[int, TeamPlan], all_of_it: bool) -> Iterator[Wanted]:
+def of_any_time(cohorts: Iterable[Cohort]) -> Iterator[tuple[str, str]]:
+    """(cohort's key, kind): the conditions to which an event of any time may matter, so that a part of the past
+    decides nothing.
+
+    *First time* would take the first event of that part for her first one, *restarted* does the same, and of a
+    property that was set once the first value is the one that counts.
+    """
+    for cohort in cohorts:
+        for version in cohort.versions:
+            for leaf in leaves_of(parse_tree(version.when)):
+                if isinstance(leaf, ConditionDefinition) and need_of(leaf.compile()).always:
+                    yield cohort.key, leaf.kind
+
+
+def _of_teams(
+    registry: Registry, plans: Mapping[int, TeamPlan], all_of_it: bool, without: frozenset[int]
+) -> Iterator[Wanted]:
     for number, team in registry.teams.items():
         versions = (version for cohort in team.cohorts for version in cohort.versions)
-        handles = frozenset(version.handle for version in versions if all_of_it or not version.backfilled)
+        handles = frozenset(version.handle for version in versions if all_of_it or version.awaits_history) - without
         if handles:
             yield _wanted(number, handles, plans[number])
 

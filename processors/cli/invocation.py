@@ -1,6 +1,7 @@
 """What every command shares: which settings apply, how answers leave, and what the exit status means.
 
-Exit status: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usage or wrong settings.
+Exit status: 0 done; 1 refused or failed, with the reason on stderr; 2 wrong usage or wrong settings. Where scripts are
+helped by it: 3 somebody else cancelled it; 4 there was nothing to do.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from cohort_store.settings import Settings
 from cohort_store.subjects import ID_BYTES_MAX
 from processors.up.configuration import live_configuration
 
-FAILED, USAGE = 1, 2
+FAILED, USAGE, CANCELLED, NOTHING = 1, 2, 3, 4
 WIDTH_ELSEWHERE = 200
 CONFIG = "MUSTER_CONFIG"
 DATA_DIR = "MUSTER_DATA_DIR"

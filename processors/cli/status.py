@@ -104,7 +104,7 @@ def sentence_of(backfill: FillingStatus) -> str:
     if backfill.waits_for:
         return f"{purpose}: waiting for {backfill.waits_for}."
     where = f"team {backfill.team}, {backfill.part} of {backfill.parts} parts" if backfill.parts else "reading"
-    return f"{purpose}: {where}, {backfill.persons:,} persons so far."
+    return f"{purpose}: {where}, {backfill.persons + backfill.of_part:,} persons so far."
 
 
 def _recent(flow: list[Any] | None, now_ms: int) -> dict[tuple[int, str], tuple[int, int]]:

@@ -67,9 +67,10 @@ def stated(source: HistorySource) -> str:
     return f"SELECT person_id FROM ({source.states}) AS states {alive}"  # noqa: S608 - parts of ours
 
 
-def persons_count(source: HistorySource) -> str:
-    """How many persons events, or states, tell of."""
-    of_events = f"FROM events LEFT JOIN paired USING (distinct_id) WHERE {OF_TEAM}"
+def persons_count(source: HistorySource, *conditions: str) -> str:
+    """How many persons events tell of for which the conditions hold, or states."""
+    where = " AND ".join([OF_TEAM, *conditions])
+    of_events = f"FROM events LEFT JOIN paired USING (distinct_id) WHERE {where}"
     body = f"SELECT uniqExact({PERSON}) {of_events}"
     if source.states:
         both = f"SELECT {PERSON} AS person_id {of_events} UNION ALL {stated(source)}"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from cohort_store.errors import Retry
-from processors.backfill.ports import Pair, Part, Seed
+from processors.backfill.ports import Pair, Part, Reading, Seed
 from processors.backfill.wanted import Wanted
 from processors.clickhouse.client import connected
 from processors.clickhouse.event_owners import PERSON, begins, owned, pairs, persons_count
@@ -25,6 +25,7 @@ SELECT count() = 3 FROM system.columns
 WHERE database = currentDatabase() AND table = 'events' AND name IN ('_topic', '_partition', '_offset')
 """
 _IN_PART = "cityHash64({}) % {{of:UInt32}} = {{part:UInt32}}"
+_SINCE = "timestamp >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
 
 _Row = TypeVar("_Row")
 
@@ -40,15 +41,30 @@ class PlannedRead(NamedTuple):
 class SeedHistory:
     """A source's events. ClickHouse is held to so many threads, and so many bytes of memory."""
 
-    def __init__(self, url: str, threads: int, memory_bytes: int, source: HistorySource = ARCHIVE) -> None:
+    def __init__(
+        self,
+        url: str,
+        threads: int,
+        memory_bytes: int,
+        source: HistorySource = ARCHIVE,
+        since_ms: int | None = None,
+    ) -> None:
+        """`since_ms`: `persons` and `seeds` are of events from then on. Whose each distinct id is all events say."""
         self._url = url
         self._source = source
+        self._since_ms = since_ms
+        self._threads, self._memory_bytes = threads, memory_bytes
         self._limits = {
             "max_threads": threads,
             "max_memory_usage": memory_bytes,
             "max_bytes_before_external_group_by": memory_bytes // 2,
             "output_format_json_quote_64bit_integers": 0,
         }
+
+    def read_as(self, reading: Reading) -> SeedHistory:
+        """The same table, read in that way."""
+        threads = self._threads if reading.max_threads is None else reading.max_threads
+        return SeedHistory(self._url, threads, self._memory_bytes, self._source, reading.since_ms)
 
     async def is_there(self) -> bool:
         """Whether an archive has made its table; of other tables, that they are as described. Raises BadHistory."""
@@ -68,13 +84,14 @@ class SeedHistory:
     async def persons(self, team: int) -> int:
         """How many persons it knows of, roughly."""
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
-            found = await client.query(persons_count(self._source), {"team": team}, settings=self._limits)
-            return int(found.result_rows[0][0])
+            sql, asked = persons_count(self._source, *self._bounds()), {"team": team, **self._asked()}
+            ((count,),) = (await client.query(sql, asked, settings=self._limits)).result_rows
+            return int(count)
 
     async def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
         """What is to be kept at `pruned_ms` of a part's persons, as it comes."""
-        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
-        async for block in self.rows(self._reduction(wanted), asked, Seed):
+        sql, asked = self._reduction(wanted, pruned_ms, part)
+        async for block in self.rows(sql, asked, Seed):
             yield block
 
     async def pairs(self, team: int) -> AsyncGenerator[Sequence[Pair], None]:
@@ -84,18 +101,25 @@ class SeedHistory:
 
     async def plan(self, wanted: Wanted, pruned_ms: int, part: Part) -> PlannedRead:
         """What `seeds` would ask, and how much of the table it would read."""
-        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number}
+        sql, asked = self._reduction(wanted, pruned_ms, part)
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
-            sql = self._reduction(wanted)
             estimated = await client.query(f"EXPLAIN ESTIMATE {sql}", asked, settings=self._limits)
             rows = sum(int(row[3]) for row in estimated.result_rows)
             ((all_bytes, all_rows),) = (await client.query(self._sizes(), settings=self._limits)).result_rows
         return PlannedRead(sql, rows, int(all_bytes) * rows // max(int(all_rows), 1))
 
-    def _reduction(self, wanted: Wanted) -> str:
-        events = owned(self._source, _IN_PART.format(PERSON))
+    def _reduction(self, wanted: Wanted, pruned_ms: int, part: Part) -> tuple[str, dict[str, int]]:
+        """The statement, and its parameters."""
+        events = owned(self._source, " AND ".join([_IN_PART.format(PERSON), *self._bounds()]))
         states = self._source.states and f"{self._source.states} AND {_IN_PART.format('muster_id')}"
-        return reduction(wanted.asked, wanted.selectors, events, wanted.properties, states)
+        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number, **self._asked()}
+        return reduction(wanted.asked, wanted.selectors, events, wanted.properties, states), asked
+
+    def _bounds(self) -> list[str]:
+        return [] if self._since_ms is None else [_SINCE]
+
+    def _asked(self) -> dict[str, int]:
+        return {} if self._since_ms is None else {"since": self._since_ms}
 
     def _sizes(self) -> str:
         parts = f"system.parts WHERE {self._source.table.where} AND active"

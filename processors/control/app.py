@@ -28,13 +28,12 @@ from processors.control.books import History, read_change, write_down
 from processors.control.compiler import Compiler
 from processors.control.filling import Filling
 from processors.control.flow import FlowTables
+from processors.control.history_turns import fill_in
 from processors.control.life import (
     Retirement,
     SourceWatch,
-    asked_again,
     building,
     dropping,
-    filled_in,
     ready_of,
     taking_over,
     with_sources,
@@ -225,12 +224,7 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
         if parts.backfill is not None and compiler.registry.sources:
             # First: a shard that is whole again has its part of every list too.
             await fill_lists()
-            again = await parts.backfill.asked_again()
-            if again:
-                await compiler.change(asked_again(again))
-            begins_ms = await parts.backfill.fill(compiler.registry)
-            if begins_ms:
-                await compiler.change(filled_in(begins_ms))
+            await fill_in(compiler, parts.backfill)
 
     async def compare_with_history() -> None:
         if parts.reconciling is not None:

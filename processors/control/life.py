@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
-from cohort_store.compiling import activate, backfill, drop_retired, forget_backfill
+from cohort_store.compiling import activate, ask_backfill, backfill, drop_retired, leave_backfill
 from cohort_store.ports import Position
 from cohort_store.registry import Registry, VersionState
 from cohort_store.static_lists import TeamList
@@ -41,14 +41,14 @@ def taking_over(
 ) -> Callable[[Registry], Registry]:
     """The step that lets every version up to `ready` take over, but for those that read a list in `unfolded`.
 
-    `with_history`: nor those whose history was not filled in yet.
+    `with_history`: nor those whose history is to be filled in first.
     """
     return lambda registry: activate(registry, ready, unfolded, with_history=with_history)
 
 
-def filled_in(begins_ms: Mapping[int, int | None]) -> Callable[[Registry], Registry]:
+def filled_in(begins_ms: Mapping[int, int | None], since_ms: int | None = None) -> Callable[[Registry], Registry]:
     """The step by which the versions of these handles have their history; see compiling.backfill."""
-    return lambda registry: backfill(registry, begins_ms)
+    return lambda registry: backfill(registry, begins_ms, since_ms)
 
 
 def dropping(through: int) -> Callable[[Registry], Registry]:
@@ -57,8 +57,13 @@ def dropping(through: int) -> Callable[[Registry], Registry]:
 
 
 def asked_again(handles: Collection[int]) -> Callable[[Registry], Registry]:
-    """The step by which the versions of these handles lack their history once more."""
-    return lambda registry: forget_backfill(registry, handles)
+    """The step by which history is to be filled in for the versions of these handles, once more where it was."""
+    return lambda registry: ask_backfill(registry, handles)
+
+
+def left_as_it_is(handles: Collection[int]) -> Callable[[Registry], Registry]:
+    """The step by which no history is filled in for the versions of these handles until somebody asks for it."""
+    return lambda registry: leave_backfill(registry, handles)
 
 
 class Retirement:

@@ -20,9 +20,10 @@ from cohort_store.memory import MemoryMirror, MemoryStore
 from cohort_store.plans import TeamPlan, compile_plan
 from cohort_store.registry import Registry
 from cohort_store.subjects import PERSON, Subject
-from processors.backfill import filling_in
-from processors.backfill.filling_in import FillingIn, FillingParts
-from processors.backfill.ports import Pair, Part, Seed
+from processors.backfill import filling_in, pace
+from processors.backfill.asking import PAUSED_NOTE
+from processors.backfill.filling_in import Filled, FillingIn, FillingParts
+from processors.backfill.ports import Pair, Part, Reading, Seed
 from processors.backfill.wanted import Wanted, wanted
 from processors.kafka.topics import DELTAS
 from processors.membership.owner import Owner, OwnerConfig
@@ -65,6 +66,10 @@ class World:
         self.breaks: set[int] = set()
         """Reads that break off in the middle, by their number."""
         self.sent: list[DeltaMessage] = []
+        self.reading = Reading()
+        self.read: list[tuple[int | None, int | None]] = []
+        """(since, threads) of each part that was read."""
+        self.elapsed_s = itertools.count(step=0.1)
 
     def _owner(self) -> Owner:
         elapsed = itertools.count(step=1_000)
@@ -101,13 +106,26 @@ class World:
             await self.fold(group.shard % PARTITIONS, DeltaMessage(b"live", 1, (group,), (self.mark(),)))
 
     def filling_in(self) -> FillingIn:
-        return FillingIn(FillingParts(self, self, self, self, self.notes, self.store, self.wall, SHARDS, PARTITIONS, 1))
+        parts = FillingParts(
+            self,
+            self,
+            self,
+            self,
+            self.notes,
+            self.store,
+            self.wall,
+            SHARDS,
+            PARTITIONS,
+            1,
+            lambda: next(self.elapsed_s),
+        )
+        return FillingIn(parts)
 
     async def fill(self) -> dict[int, int | None]:
         """As control does, with a process that begins anew after each failure."""
         while True:
             try:
-                return await self.filling_in().fill(self.registry)
+                return dict((await self.filling_in().fill(self.registry)).begins_ms)
             except Retry:
                 continue
 
@@ -123,6 +141,10 @@ class World:
         return {cohort.key: (cohort.handle in stored) is not cohort.complemented for cohort in self.plan.cohorts}
 
     # What a filling in asks of the world.
+
+    def read_as(self, reading: Reading) -> World:
+        self.reading = reading
+        return self
 
     async def is_there(self) -> bool:
         return self.has_history
@@ -141,9 +163,12 @@ class World:
         assert pruned_ms <= self.clock.now_ms()
         assert self.behind == 0, "read before it was complete"
         self.parts_read.append(part.number)
+        self.read.append(self.reading)
+        since_ms = self.reading.since_ms
         for number, events in enumerate(self.people):
             if number % part.of == part.number:
-                delta = self.delta(number, events)
+                known = [each for each in events if since_ms is None or each.time_ms >= since_ms]
+                delta = self.delta(number, known)
                 if delta.entries or delta.registers:
                     yield [Seed(delta.subject.id, delta.entries, delta.registers)]
         if len(self.parts_read) in self.breaks:
@@ -189,7 +214,7 @@ def with_sources(registry: Registry) -> Registry:
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling_in, "LOOK_S", 0.0)
     monkeypatch.setattr(filling_in, "FOLDED_LOOK_S", 0.0)
-    monkeypatch.setattr(filling_in, "PIECE_PERSONS", 1)
+    monkeypatch.setattr(pace, "PIECE_PERSONS", 1)
 
 
 @pytest.mark.usefixtures("_no_waiting")
@@ -275,7 +300,7 @@ async def test_what_has_its_history_is_not_asked_for_again() -> None:
     for began, complete_from in ((None, 0), (START, 0), (-5, -5)):
         (version,) = backfill(world.registry, {2: began}).team(1).cohorts[0].versions
         assert (version.activated_ms, version.backfilled) == (complete_from, True), "compiled at 0"
-    assert await world.filling_in().fill(filled) == {}
+    assert await world.filling_in().fill(filled) == Filled()
     assert backfill(filled, begins) is filled
     assert world.parts_read == [0]
 
@@ -301,7 +326,7 @@ async def test_shards_that_began_anew_get_everything_again_and_are_told_that_the
     assert (await world.store.persons([(1, "distinct-1")])) == ["person-1"]
     positions = await world.store.positions(range(SHARDS))
     assert {position.warm_from_ms for position in positions.values()} == {0}
-    assert await world.filling_in().fill(world.registry) == {}
+    assert await world.filling_in().fill(world.registry) == Filled()
 
 
 async def test_only_the_shards_that_began_anew_get_it() -> None:
@@ -340,11 +365,11 @@ async def test_where_events_came_and_the_history_has_none_no_shard_is_called_who
     world = World(BUYERS, [])
     await world.adopt(is_new=False)
     filling = world.filling_in()
-    assert await filling.fill(world.registry) == {2: None}
+    assert await filling.fill(world.registry) == Filled({2: None})
     positions = await world.store.positions(range(SHARDS))
     assert 0 not in {position.warm_from_ms for position in positions.values()}
     world.registry = backfill(world.registry, {2: None})
-    assert await filling.fill(world.registry) == {}, "and that is not tried again and again"
+    assert await filling.fill(world.registry) == Filled(), "and that is not tried again and again"
 
 
 async def test_without_a_history_nothing_waits_and_nothing_is_called_filled_in() -> None:
@@ -352,21 +377,21 @@ async def test_without_a_history_nothing_waits_and_nothing_is_called_filled_in()
     world.has_history = False
     await world.adopt(is_new=False)
     filling = world.filling_in()
-    assert (await filling.fill(world.registry), filling.has_history, world.behind) == ({}, False, 2)
+    assert (await filling.fill(world.registry), filling.has_history, world.behind) == (Filled(), False, 2)
     world.has_history = True
-    assert (await filling.fill(world.registry), filling.has_history) == ({2: START + 20}, True)
+    assert (await filling.fill(world.registry), filling.has_history) == (Filled({2: START + 20}, persons=1), True)
 
 
 async def test_a_process_that_ended_while_it_was_paused_leaves_none_that_seems_to_wait_still() -> None:
     world = World(BUYERS, [bought(20, 21), bought(20, 22)])
     await world.adopt()
-    await world.notes.keep_note(filling_in.PAUSED_NOTE, b"1")
+    await world.notes.keep_note(PAUSED_NOTE, b"1")
     first = asyncio.create_task(world.filling_in().fill(world.registry))
     while (status := await filling_in.noted_status(world.notes)) is None or "resume" not in status.waits_for:
         await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait([first])
-    await world.notes.keep_note(filling_in.PAUSED_NOTE, None)
+    await world.notes.keep_note(PAUSED_NOTE, None)
     seen: list[str] = []
     keep = world.notes.keep_note
 

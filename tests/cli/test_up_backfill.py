@@ -137,7 +137,8 @@ def test_a_preview_tells_what_a_definition_would_hold_and_writes_nothing(up: Up)
 
 
 def test_an_operator_sees_asks_again_pauses_and_plans(up: Up) -> None:
-    eventually(lambda: up.answer("backfill", "list") == {"paused": False, "backfill": None, "lacking": []})
+    nothing: dict[str, Any] = {"paused": False, "backfill": None, "asked": None, "lacking": []}
+    eventually(lambda: up.answer("backfill", "list") == nothing)
     assert "No cohort lacks its history" in up.muster("backfill", "list").stdout
     planned = up.answer("backfill", "--plan", "buyers")
     assert (planned["persons"], planned["parts"]) == (4, 1)
@@ -147,27 +148,101 @@ def test_an_operator_sees_asks_again_pauses_and_plans(up: Up) -> None:
     assert "rows" in up.muster("backfill", "--plan", "--all").stdout
     assert up.answer("backfill", "pause")["paused"] is True
     version = up.answer("status")["registry_version"]
-    asking = subprocess.Popen(
-        [sys.executable, "-m", "processors.cli", "backfill", "buyers"],
-        cwd=up.folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    eventually(lambda: (up.answer("backfill", "list")["backfill"] or {}).get("waits_for") == "muster backfill resume")
+    asking = beside(up, "buyers", "--rate", "50", "--max-threads", "1")
+    eventually(lambda: rests(up, asking))
+    asked = up.answer("backfill", "list")["asked"]
+    assert (asked["persons_per_s"], asked["max_threads"]) == (50, 1)
+    listed = up.muster("backfill", "list").stdout
+    assert "Asked for: the history of 1 version, at most 50 persons a second, threads of ClickHouse: 1." in listed
+    assert "has not ended" in up.muster("backfill", "first-buyers").stderr
     assert [each["cohort"] for each in up.answer("backfill", "list")["lacking"]] == ["buyers"]
     assert members(up, "buyers") >= {"ann"}, "who is in it stays so"
     assert up.answer("backfill", "resume")["paused"] is False
-    assert asking.communicate(timeout=60)[0].split("\n")[-2] == "Filled in once more: buyers."
+    lines = [json.loads(line) for line in asking.communicate(timeout=60)[0].splitlines()]
+    assert (lines[-1]["outcome"], lines[-1]["cohorts"]) == ("done", ["buyers"])
     assert asking.returncode == 0
-    assert up.answer("status")["registry_version"] == version + 2
+    assert "muster backfill resume" in {each.get("waits_for") for each in lines}
+    # What was retired may have been dropped in the meantime.
+    assert up.answer("status")["registry_version"] >= version + 2
     assert up.answer("backfill", "list")["lacking"] == []
     for wrong, said in [
         (("backfill",), "name cohorts, or give --all"),
         (("backfill", "buyers", "--all"), "name cohorts, or give --all"),
         (("backfill", "sellers"), "cohort 'sellers' is not defined"),
+        (("backfill", "list", "--rate", "5"), "go with cohorts or --all, not with list"),
+        (("backfill", "buyers", "--plan", "--rate", "5"), "leave it out"),
+        (("backfill", "--all", "--since", "2026-01-01"), "first-buyers (first_time), pro (person_property)"),
+        (("backfill", "buyers", "--since", "2126-01-01"), "lies ahead of"),
     ]:
-        assert said in " ".join(up.muster(*wrong).stderr.split())
+        done = up.muster(*wrong)
+        assert said in " ".join(done.stderr.replace("│", "").split())
+        assert done.returncode in (1, 2)
+    done = up.muster("backfill", "--all", "--team", "7")
+    assert (done.returncode, "team 7 defines no cohort" in done.stderr) == (4, True)
+
+
+def beside(up: Up, *arguments: str) -> subprocess.Popen[str]:
+    """A backfill in a process of its own, as long as it takes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "processors.cli", "backfill", *arguments],
+        cwd=up.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rests(up: Up, asking: subprocess.Popen[str] | None = None) -> bool:
+    """Whether it is paused under way, as whoever asked for it waits to see."""
+    assert asking is None or asking.poll() is None, asking.communicate()
+    return (up.answer("backfill", "list")["backfill"] or {}).get("waits_for") == "muster backfill resume"
+
+
+def test_an_operator_cancels_compares_and_fills_in_a_part_and_then_all(up: Up) -> None:
+    apply(up, COHORTS)
+    eventually(lambda: members(up, "buyers") == {"ann"} and not up.answer("backfill", "list")["lacking"])
+    assert up.muster("backfill", "cancel").returncode == 4
+    up.answer("backfill", "pause")
+    asking = beside(up, "first-buyers")
+    eventually(lambda: rests(up, asking))
+    cancelled = up.answer("backfill", "cancel")
+    assert cancelled == {"cancelled": True, "lacking": []}
+    assert (asking.wait(60), "cancelled" in asking.communicate()[1]) == (3, True)
+    state = {each["key"]: each["state"] for each in up.answer("status")["cohorts"]}
+    assert state["first-buyers"] == "ready", "what had its history has it"
+
+    tell(
+        up, [event(person, "dance", days_ago) for person, days_ago in (("ann", 5), ("ann", 4), ("bob", 20), ("bob", 5))]
+    )
+    dancers = {"key": "dancers", "when": {"kind": "count", "event": "dance", "n": 2, "within": "50d"}}
+    apply(up, [*COHORTS, dancers])
+    eventually(lambda: rests(up))
+    lacking = up.answer("backfill", "cancel")["lacking"]
+    assert {each["cohort"] for each in lacking} == {"dancers"}
+    up.answer("backfill", "resume")
+    assert "Left without all of their history" in up.muster("backfill", "list").stdout
+    eventually(lambda: up.answer("status")["cohorts"][-1]["state"] == "warming")
+    assert members(up, "dancers") == set()
+
+    version = up.answer("status")["registry_version"]
+    found = up.answer("backfill", "dancers", "--dry-run")["cohorts"]["dancers"]
+    assert (found["come"], found["go"]) == ({"persons": 2, "some": ["ann", "bob"]}, {"persons": 0, "some": []})
+    part = up.answer("backfill", "dancers", "--dry-run", "--since", (NOW - timedelta(days=10)).isoformat())
+    assert part["cohorts"]["dancers"]["come"] == {"persons": 1, "some": ["ann"]}
+    assert "nothing was written" in up.muster("backfill", "--all", "--dry-run").stdout
+    assert (members(up, "dancers"), up.answer("status")["registry_version"]) == (set(), version)
+
+    since = NOW - timedelta(days=10)
+    assert up.muster("backfill", "dancers", "--since", since.isoformat()).returncode == 0
+    assert members(up, "dancers") == {"ann"}
+    (status,) = [each for each in up.answer("status")["cohorts"] if each["key"] == "dancers"]
+    assert (status["complete_from_ms"], status["state"]) == (int(since.timestamp() * 1_000), "warming")
+    assert up.muster("backfill", "dancers").returncode == 0
+    assert members(up, "dancers") == {"ann", "bob"}
+    (status,) = [each for each in up.answer("status")["cohorts"] if each["key"] == "dancers"]
+    assert status["complete_from_ms"] == int((NOW - timedelta(days=40)).timestamp() * 1_000)
+    assert not up.answer("backfill", "list")["lacking"]
 
 
 # The last one here, since it ends the installation that the others share.

@@ -1,0 +1,79 @@
+"""The pace of a run, and how far it is: pure, on instants that the test gives."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.backfill.pace import PIECE_PERSONS, Pace
+from processors.backfill.ports import FillingStatus
+from processors.backfill.progress import Progress, share_of
+
+
+def test_without_a_bound_nothing_waits() -> None:
+    pace = Pace()
+    pace.take(10**9, 0.0)
+    assert (pace.wait_s(0.0), pace.piece_persons, pace.is_bounded) == (0.0, PIECE_PERSONS, False)
+
+
+def test_a_piece_waits_until_the_one_before_has_had_its_time() -> None:
+    pace = Pace(100)
+    assert pace.wait_s(5.0) == 0.0
+    pace.take(50, 5.0)
+    assert [pace.wait_s(at) for at in (5.0, 5.25, 5.5, 5.75)] == [0.5, 0.25, 0.0, 0.0]
+
+
+def test_a_rest_is_not_made_up_for() -> None:
+    pace = Pace(10)
+    pace.take(10, 0.0)
+    pace.take(10, 1_000.0)
+    assert pace.wait_s(1_000.0) == 1.0
+
+
+def test_a_piece_is_no_more_than_a_second_has() -> None:
+    assert [Pace(rate).piece_persons for rate in (1, 999, 1_000, 5_000)] == [1, 999, 1_000, 1_000]
+
+
+@given(st.integers(1, 5_000), st.lists(st.tuples(st.floats(0, 3), st.integers(1, 1_000)), min_size=1, max_size=30))
+def test_no_span_of_time_has_more_than_its_rate_and_one_piece(rate: int, asked: list[tuple[float, int]]) -> None:
+    pace, now_s = Pace(rate), 0.0
+    sent: list[tuple[float, int]] = []
+    for idle_s, size in asked:
+        now_s += idle_s
+        now_s += pace.wait_s(now_s)
+        persons = min(size, pace.piece_persons)
+        pace.take(persons, now_s)
+        sent.append((now_s, persons))
+    for first in range(len(sent)):
+        for last in range(first, len(sent)):
+            span_s = sent[last][0] - sent[first][0]
+            before_the_last = sum(persons for _, persons in sent[first:last])
+            assert before_the_last <= rate * span_s + 1e-6
+
+
+def under_way(part: int, persons: int, of_part: int = 0) -> FillingStatus:
+    return FillingStatus(1, (2,), team=1, part=part, parts=4, persons=persons, of_part=of_part, known=800)
+
+
+def test_the_first_part_is_measured_by_all_who_are_known_and_others_by_those_before() -> None:
+    assert share_of(FillingStatus(1, (2,))) == 0.0
+    assert share_of(under_way(0, 0, 100)) == 0.125
+    assert share_of(under_way(0, 0, 900)) == 0.25, "a part is never more than itself"
+    assert share_of(under_way(2, 100, 25)) == 0.625
+    assert share_of(under_way(4, 200)) == 1.0
+
+
+def test_rate_and_rest_are_those_since_the_first_look_at_which_it_was_under_way() -> None:
+    progress = Progress()
+    assert progress.look(FillingStatus(1, (2,), waits_for="routers"), 0.0)[2:] == (None, None)
+    assert progress.look(under_way(1, 100), 100.0)[2:] == (None, None)
+    assert progress.look(under_way(2, 200), 110.0) == (0.5, 200, 10.0, 20.0)
+    assert progress.look(under_way(2, 200), 120.0)[2:] == (5.0, 40.0), "a rest counts as time that it took"
+
+
+def test_a_process_that_took_over_begins_the_measure_anew() -> None:
+    progress = Progress()
+    progress.look(under_way(1, 100), 0.0)
+    progress.look(under_way(1, 100, 90), 10.0)
+    assert progress.look(under_way(0, 0, 5), 20.0)[2:] == (None, None)
+    assert progress.look(under_way(0, 0, 15), 21.0).persons_per_s == 10.0
