@@ -12,7 +12,7 @@ every owner has folded the ones before the last. So owners who are busy slow thi
 share.
 
 What was sent is noted part by part. A process that takes over goes on with the first part that is not done; a part
-that is sent twice changes nothing.
+that is sent twice changes nothing. A part that is too large to be read at once is halved, and so are those after it.
 
 **Shards that began anew** (their store lost them, or the topic of deltas is another one) get everything again in the
 same way: all versions, and whose each distinct id is. Behind the seeds, in the same topic, they are told that they are
@@ -34,6 +34,7 @@ from cohort_store.errors import Retry
 from cohort_store.ports import MembershipReader, Position
 from cohort_store.registry import Registry
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
+from processors.backfill.parts import HALVINGS_MAX, halved, next_part
 from processors.backfill.ports import (
     Activations,
     Archived,
@@ -44,6 +45,7 @@ from processors.backfill.ports import (
     Part,
     Seed,
     SeedLog,
+    TooLarge,
 )
 from processors.backfill.wanted import Wanted, wanted
 from processors.kafka.topics import DELTAS
@@ -182,18 +184,38 @@ class FillingIn:
         if status.team < team.team:
             persons = await self._parts.history.persons(team.team)
             parts = -(-persons // self._parts.part_persons) or 1
-            await self._note(msgspec.structs.replace(status, team=team.team, part=0, parts=parts))
+            await self._note(msgspec.structs.replace(status, team=team.team, part=0, parts=parts, halvings=0))
         if status.restores:
             async with aclosing(self._parts.history.pairs(team.team)) as pairs:
                 await self._send(_of_pairs(pairs, team.team), registry_version, only)
-        for number in range(self._status.part, self._status.parts):
-            persons = 0
-            if not team.asks_nothing:
-                pruned_ms, part = await self._pruned_ms(), Part(number, self._status.parts)
-                async with aclosing(self._parts.history.seeds(team, pruned_ms, part)) as seeds:
-                    persons = await self._send(_of_seeds(seeds, team.team, pruned_ms), registry_version, only)
-            done = self._status.persons + persons
-            await self._note(msgspec.structs.replace(self._status, part=number + 1, persons=done))
+        while self._status.part < self._status.parts:
+            await self._fill_part(team, registry_version, only)
+
+    async def _fill_part(self, team: Wanted, registry_version: int, only: frozenset[int] | None) -> None:
+        """Fill in the next part, or a share of it where it is too large. A halving that did not help is not noted."""
+        tried, trouble = self._status, None
+        while tried.halvings <= HALVINGS_MAX:
+            try:
+                persons = await self._seed(team, next_part(tried), registry_version, only)
+            except TooLarge as error:
+                tried, trouble = halved(tried), error
+            else:
+                done = msgspec.structs.replace(tried, part=tried.part + 1, persons=tried.persons + persons)
+                await self._note(msgspec.structs.replace(done, behind=self._status.behind))
+                return
+        few = max(1, self._parts.part_persons >> HALVINGS_MAX)
+        raise Retry(
+            f"the history of about {few} persons at a time still takes more memory than MUSTER_BACKFILL_MEMORY_BYTES "
+            f"allows: raise it ({trouble})"
+        )
+
+    async def _seed(self, team: Wanted, part: Part, registry_version: int, only: frozenset[int] | None) -> int:
+        """Send what is to be kept of a part's persons. Of how many."""
+        if team.asks_nothing:
+            return 0
+        pruned_ms = await self._pruned_ms()
+        async with aclosing(self._parts.history.seeds(team, pruned_ms, part)) as seeds:
+            return await self._send(_of_seeds(seeds, team.team, pruned_ms), registry_version, only)
 
     async def _send(
         self, pieces: AsyncIterator[Sequence[Delta]], registry_version: int, only: frozenset[int] | None
