@@ -15,10 +15,13 @@ from cohort_store.redis.store import Memory
 from processors.cli.diagnosis import Verdict, _redis, memory_findings
 from processors.embedded.child import choose_port
 from processors.embedded.view import EmbeddedView
+from tests.backfill.between import Between, Trouble
+from tests.backfill.installation import DEADLINE_S, FilledInstallation
 from tests.contract.building import Owner, person, write
 from tests.contract.servers import client_of, connected
 from tests.control.control_process import eventually
 from tests.membership.processes import SECOND, Installation, Life
+from tests.services.fixtures import ClickHouse
 
 FULL = "the view is full and takes no writes"
 
@@ -86,6 +89,28 @@ async def test_a_full_redis_lets_nobody_in_or_out_says_so_and_is_right_once_it_h
             await installation.settle()
             await installation.check()
         assert [finding.verdict for finding in await _redis(installation.settings)] == [Verdict.WELL]
+
+
+@pytest.mark.services
+async def test_a_redis_that_fills_up_in_the_midst_of_a_backfill_makes_it_wait_and_misses_nobody(
+    own_view: EmbeddedView, fresh_broker: str, clickhouse: ClickHouse, tmp_path: Path
+) -> None:
+    async with (
+        Between(clickhouse.port, database=clickhouse.database) as slow,
+        FilledInstallation(tmp_path, fresh_broker, own_view.url, clickhouse) as installation,
+    ):
+        slow.trouble = Trouble(0, b"\n", times=10_000, delay_s=0.05)
+        filling = asyncio.create_task(installation.fill_in(slow.url))
+        reached = await installation.until_noted(lambda status: 2 <= status.part < status.parts)
+        fill_up(own_view)
+        async with asyncio.timeout(DEADLINE_S):
+            while not any(FULL in each for each in installation.troubles):
+                await asyncio.sleep(0.05)
+        assert not filling.done()
+        make_room(own_view)
+        await installation.until_noted(lambda status: status.part > reached.part)
+        await filling
+        await installation.check_members()
 
 
 def retries(port: int) -> float:
