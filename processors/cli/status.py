@@ -105,7 +105,7 @@ def sentence_of(backfill: FillingStatus) -> str:
         return f"{purpose}: waiting for {backfill.waits_for}."
     where = f"team {backfill.team}, {backfill.part} of {backfill.parts} parts" if backfill.parts else "reading"
     if backfill.halvings:
-        where += f" (halved {backfill.halvings} times: ClickHouse ran out of memory)"
+        where += f" (halved {backfill.halvings}×: ClickHouse ran out of memory)"
     return f"{purpose}: {where}, {backfill.persons:,} persons so far."
 
 

@@ -93,7 +93,7 @@ async def test_a_history_that_is_too_large_for_its_memory_is_filled_in_all_the_s
     assert await filling.fill(world.registry) == {2: START + 20}
     assert await members(world) == PERSONS
     assert world.parts_read == [0, 0, 0, 2, 1, 3]
-    progress = "team 1, 1 of 4 parts (halved 2 times: ClickHouse ran out of memory), 2 persons so far."
+    progress = "team 1, 1 of 4 parts (halved 2×: ClickHouse ran out of memory), 2 persons so far."
     assert any(progress in each for each in seen), seen
 
 
