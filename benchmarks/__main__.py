@@ -6,11 +6,11 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import backfill, conditions, flags, ingest, latency, members, memory, worst_person
+from benchmarks import backfill, beside, conditions, flags, ingest, latency, members, memory, worst_person
 
 
 def main() -> None:
-    """Ingest, latency at half of the rate that ingest took, flags, memory, conditions, members of files, backfill."""
+    """Ingest, latency at half of what ingest took, flags, memory, conditions, members of files, backfill, beside it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     ingest.load_arguments(parser)
     load = ingest.load_of(parser.parse_args())
@@ -23,6 +23,7 @@ def main() -> None:
     worst_person.report(worst_person.measure())
     members.report(members.measure())
     backfill.report(asyncio.run(backfill.measure()))
+    beside.report(asyncio.run(beside.measure(int(taken.rate / 2))))
     if taken.wrong:
         sys.exit(f"ingest: {taken.wrong} wrong members: the figures do not count")
 

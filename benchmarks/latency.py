@@ -13,6 +13,7 @@ import asyncio
 import os
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -97,7 +98,7 @@ async def measure(rate: int = RATE_DEFAULT, seconds: float = SECONDS, *, broker:
         load = Load(Producer({"bootstrap.servers": bench.settings.kafka, "linger.ms": LINGER_MS}), Probes(handle))
         pin(os.getpid(), OTHER_CORE)
         try:
-            await _warm_up(load, reader)
+            await warm_up(load, reader)
             found = await _play(load, reader, rate, seconds)
             return found._replace(broker=broker)
         finally:
@@ -116,7 +117,7 @@ async def _define(bench: Bench) -> int:
     return registry.team(1).cohorts[0].versions[0].handle
 
 
-async def _warm_up(load: Load, reader: MembershipReader) -> None:
+async def warm_up(load: Load, reader: MembershipReader) -> None:
     """Send probes until one is seen on every partition of the deltas: then every group has joined."""
     async with asyncio.timeout(JOIN_S):
         seen = 0
@@ -131,7 +132,7 @@ async def _warm_up(load: Load, reader: MembershipReader) -> None:
 async def _play(load: Load, reader: MembershipReader, rate: int, seconds: float) -> Result:
     probes = load.probes = Probes(load.probes.handle)
     load.count = 0
-    sending = asyncio.create_task(_keep_sending(load, rate, seconds))
+    sending = asyncio.create_task(keep_sending(load, rate, lambda elapsed_s: elapsed_s >= seconds))
     deadline = time.perf_counter() + seconds + WINDOW_MS / 1e3 + 10
     while time.perf_counter() < deadline and not (sending.done() and not probes.waiting and not probes.members):
         await probes.look(reader)
@@ -141,10 +142,10 @@ async def _play(load: Load, reader: MembershipReader, rate: int, seconds: float)
     return Result(rate, load.count / seconds, sorted(probes.entries), sorted(probes.exits), never)
 
 
-async def _keep_sending(load: Load, rate: int, seconds: float) -> None:
-    """Keep the rate in small ticks; what a tick is late with comes with the next one."""
+async def keep_sending(load: Load, rate: int, is_over: Callable[[float], bool]) -> None:
+    """Keep the rate in small ticks until so many seconds are over; what a tick is late with comes with the next one."""
     began = time.perf_counter()
-    while (elapsed := time.perf_counter() - began) < seconds:
+    while not is_over(elapsed := time.perf_counter() - began):
         load.send(int(elapsed * rate) - load.count, PROBE_EVERY)
         await asyncio.sleep(TICK_S)
 
@@ -173,7 +174,7 @@ class Load:
         self.count += events
 
 
-def _at(sorted_ms: list[float], share: float) -> float:
+def at(sorted_ms: list[float], share: float) -> float:
     return sorted_ms[min(len(sorted_ms) - 1, int(share * len(sorted_ms)))]
 
 
@@ -185,11 +186,11 @@ def report(found: Result) -> None:
         f"broker {BROKERS[found.broker]}, Valkey and load on the other"
     )
     print(
-        f"  event to visible membership: p50 {_at(entered, 0.5):.0f} ms (goal 50), p99 {_at(entered, 0.99):.0f} ms",
+        f"  event to visible membership: p50 {at(entered, 0.5):.0f} ms (goal 50), p99 {at(entered, 0.99):.0f} ms",
         end="",
     )
     print(f" (goal 300), {len(entered):,} probes")
-    print(f"  exit by timer, late by: p50 {_at(left, 0.5):.0f} ms, p99 {_at(left, 0.99):.0f} ms (goal 1,000)")
+    print(f"  exit by timer, late by: p50 {at(left, 0.5):.0f} ms, p99 {at(left, 0.99):.0f} ms (goal 1,000)")
     if found.never:
         print(f"  NOT SEEN in time to enter or leave: {found.never:,} probes; the figures are too good by those")
 

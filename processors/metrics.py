@@ -115,6 +115,11 @@ ROUTER_REGISTRY_VERSION = Level(
     alert="routers differ for more than a minute",
 )
 
+MEMBERSHIP_RETRIES = Total(
+    "muster_membership_retries_total",
+    "Times that a step failed because Kafka or Redis could not be reached, or Redis was full; it is taken again.",
+    alert="rises for a minute: who is a member stands meanwhile; its log says why",
+)
 MEMBERSHIP_CUT = Total(
     "muster_membership_timelines_cut_total",
     "Times that a timeline was cut at its cap: what a sequence, an average or a sum keeps of one person. Until what "

@@ -161,7 +161,9 @@ def translated(error: Exception) -> MusterError:
     if isinstance(error, AuthenticationError | AuthorizationError):
         return Crash(f"the view refuses the login ({error}): correct user and password in MUSTER_REDIS")
     if isinstance(error, OutOfMemoryError):
-        return Retry(f"the view is full and takes no writes ({error}): raise its maxmemory or drop cohorts")
+        return Retry(
+            f"the view is full and takes no writes ({error}): raise its maxmemory; cohorts can be dropped only then"
+        )
     if _is_passing(error):
         return Retry(f"the view cannot be used right now: {type(error).__name__} {error}".rstrip())
     if isinstance(error, MovedError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cohort_store.errors import Crash
 from cohort_store.ports import Due, OutboxEntry, Outcome, Position, ShardCommit, SubjectsPage, check_commits
@@ -23,6 +23,13 @@ VERSION_MIN = (7, 0)
 _DIGEST_CHARS = 16
 
 
+class Memory(NamedTuple):
+    """What a server uses, and the most that it may; 0: as much as there is."""
+
+    used_bytes: int
+    max_bytes: int
+
+
 class RedisMembershipStore:
     """See MembershipStore. `replicas` must acknowledge a change before `outbox` tells it."""
 
@@ -36,6 +43,15 @@ class RedisMembershipStore:
     async def check(self) -> None:
         for address, reply in (await self._link.everywhere(pack(b"INFO"))).items():
             _check_server(address, _fields(reply))
+
+    async def memory(self) -> dict[str, Memory]:
+        """Of every server that can be reached, by address. Raises Retry."""
+        replies = await self._link.everywhere(pack(b"INFO", b"memory"))
+        fields = {address: _fields(reply) for address, reply in replies.items()}
+        return {
+            address: Memory(int(found.get("used_memory", 0)), int(found.get("maxmemory", 0)))
+            for address, found in fields.items()
+        }
 
     async def positions(self, shards: Sequence[int]) -> dict[int, Position]:
         return await read_positions(self._link, self._layout, shards)

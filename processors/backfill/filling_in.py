@@ -12,7 +12,7 @@ every owner has folded the ones before the last. So owners who are busy slow thi
 share.
 
 What was sent is noted part by part. A process that takes over goes on with the first part that is not done; a part
-that is sent twice changes nothing.
+that is sent twice changes nothing. A part that is too large to be read at once is halved, and so are those after it.
 
 **Whoever cancels it** (asking.py) stops it before the next piece, or in the midst of a wait, within LOOK_S and what is
 being sent. Seeds that were sent are true, and stay. Shards that began anew are not left alone: nothing else would ever
@@ -40,7 +40,9 @@ from cohort_store.ports import MembershipReader, Position
 from cohort_store.registry import Registry
 from cohort_store.subjects import shard_of
 from processors.backfill.asking import Asked, Asking, Outcome
+from processors.backfill.owners import LOOK_S, AnotherTopic, Owners
 from processors.backfill.pace import Pace
+from processors.backfill.parts import HALVINGS_MAX, halved, next_part
 from processors.backfill.ports import (
     Activations,
     Archived,
@@ -52,19 +54,14 @@ from processors.backfill.ports import (
     Reading,
     Seed,
     SeedLog,
+    TooLarge,
 )
 from processors.backfill.seeds import delta_of, delta_of_pair, pieces
 from processors.backfill.wanted import Wanted, wanted
-from processors.kafka.topics import DELTAS
 from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
-PRUNED_BEFORE_MS = 60_000
-"""How long before the slowest shard's now seeds are pruned: more than a failover of the store loses."""
-LOOK_S = 0.5
-FOLDED_LOOK_S = 0.01
-TOPIC_LOOK_S = 5.0
 
 _decode = msgspec.json.Decoder(FillingStatus).decode
 _Row = TypeVar("_Row")
@@ -113,6 +110,7 @@ class FillingIn:
     def __init__(self, parts: FillingParts) -> None:
         self._parts = parts
         self.asking = Asking(parts.notes)
+        self._owners = Owners(parts.reader, parts.deltas, parts.shards, parts.partitions, parts.elapsed_s)
         self._status = FillingStatus(0, ())
         self._history, self._pace = parts.history, Pace()
         self._lost_for_good: Mapping[int, int] = {}
@@ -136,7 +134,7 @@ class FillingIn:
             return Filled()
 
     async def _fill(self, registry: Registry, asked: Asked | None) -> Filled:
-        began = _began(await self._positions())
+        began = _began(await self._owners.positions(self._look))
         if began == self._lost_for_good:
             began = {}
         if not began and registry.version == self._whole_version:
@@ -201,7 +199,7 @@ class FillingIn:
         status = await self.noted()
         if status is not None:
             is_same = (status.handles, status.restores, status.run) == (fresh.handles, fresh.restores, fresh.run)
-            if is_same and status.activations and await self._is_same_topic(dict(status.behind)):
+            if is_same and status.activations and await self._owners.is_same_topic(dict(status.behind)):
                 # The process before may have rested; and the part that was under way is read once more.
                 self._status = msgspec.structs.replace(status, waits_for="", of_part=0)
                 return
@@ -227,18 +225,41 @@ class FillingIn:
         if status.team < team.team:
             known = await self._unless_stopped(self._history.persons(team.team))
             parts = -(-known // self._parts.part_persons) or 1
-            await self._note(msgspec.structs.replace(status, team=team.team, part=0, parts=parts, known=known))
+            await self._note(
+                msgspec.structs.replace(status, team=team.team, part=0, parts=parts, halvings=0, known=known)
+            )
         if status.restores:
             async with aclosing(self._history.pairs(team.team)) as pairs:
                 await self._send(self._of_pairs(pairs, team.team), registry_version, only)
-        for number in range(self._status.part, self._status.parts):
-            self._status, persons = msgspec.structs.replace(self._status, of_part=0), 0
-            if not team.asks_nothing:
-                pruned_ms, part = await self._pruned_ms(), Part(number, self._status.parts)
-                async with aclosing(self._history.seeds(team, pruned_ms, part)) as seeds:
-                    persons = await self._send(self._of_seeds(seeds, team.team, pruned_ms), registry_version, only)
-            done = self._status.persons + persons
-            await self._note(msgspec.structs.replace(self._status, part=number + 1, persons=done, of_part=0))
+        while self._status.part < self._status.parts:
+            await self._fill_part(team, registry_version, only)
+
+    async def _fill_part(self, team: Wanted, registry_version: int, only: frozenset[int] | None) -> None:
+        """Fill in the next part, or a share of it where it is too large. A halving that did not help is not noted."""
+        tried, trouble = self._status, None
+        while tried.halvings <= HALVINGS_MAX:
+            self._status = msgspec.structs.replace(self._status, of_part=0)
+            try:
+                persons = await self._seed(team, next_part(tried), registry_version, only)
+            except TooLarge as error:
+                tried, trouble = halved(tried), error
+            else:
+                done = msgspec.structs.replace(tried, part=tried.part + 1, persons=tried.persons + persons, of_part=0)
+                await self._note(msgspec.structs.replace(done, behind=self._status.behind))
+                return
+        few = max(1, self._parts.part_persons >> HALVINGS_MAX)
+        raise Retry(
+            f"the history of about {few} persons at a time still takes more memory than MUSTER_BACKFILL_MEMORY_BYTES "
+            f"allows: raise it ({trouble})"
+        )
+
+    async def _seed(self, team: Wanted, part: Part, registry_version: int, only: frozenset[int] | None) -> int:
+        """Send what is to be kept of a part's persons. Of how many."""
+        if team.asks_nothing:
+            return 0
+        pruned_ms = await self._owners.pruned_ms(self._look)
+        async with aclosing(self._history.seeds(team, pruned_ms, part)) as seeds:
+            return await self._send(self._of_seeds(seeds, team.team, pruned_ms), registry_version, only)
 
     async def _of_seeds(
         self, blocks: AsyncGenerator[Sequence[Seed], None], team: int, pruned_ms: int
@@ -324,46 +345,12 @@ class FillingIn:
                 task.cancel()
                 await asyncio.wait([task])
 
-    async def _positions(self) -> dict[int, Position]:
-        """Every shard's, once each has one."""
-        while len(found := await self._parts.reader.positions(range(self._parts.shards))) < self._parts.shards:
-            await self._look()
-            await asyncio.sleep(LOOK_S)
-        return found
-
-    async def _pruned_ms(self) -> int:
-        """An instant that every shard has passed."""
-        return min(position.now_ms for position in (await self._positions()).values()) - PRUNED_BEFORE_MS
-
     async def _until_folded(self, behind: Mapping[int, int], shards: Collection[int] | None = None) -> None:
-        """Wait until these shards (None: all) have folded what lies before those offsets of their partitions."""
-        partitions = self._parts.partitions
-        asked = range(self._parts.shards) if shards is None else shards
-        waiting = {shard for shard in asked if shard % partitions in behind}
-        elapsed_s = self._parts.elapsed_s
-        cancel_at, topic_at = elapsed_s() + LOOK_S, elapsed_s() + TOPIC_LOOK_S
-        while waiting:
-            positions = await self._parts.reader.positions(sorted(waiting))
-            waiting -= {
-                shard
-                for shard, position in positions.items()
-                if DELTAS in position.offsets and position.offsets[DELTAS].next >= behind[shard % partitions]
-            }
-            if waiting and elapsed_s() >= cancel_at:
-                cancel_at = elapsed_s() + LOOK_S
-                await self._look()
-            if waiting and elapsed_s() >= topic_at:
-                topic_at = elapsed_s() + TOPIC_LOOK_S
-                if not await self._is_same_topic(behind):
-                    await self._parts.notes.keep_note(NOTE, None)
-                    raise Retry(f"{DELTAS} is another topic than the one that seeds were sent to")
-            if waiting:
-                await asyncio.sleep(FOLDED_LOOK_S)
-
-    async def _is_same_topic(self, behind: Mapping[int, int]) -> bool:
-        """Whether the deltas go on at least to where seeds were sent: a broker that lost everything begins anew."""
-        ends = await self._parts.deltas.ends(behind)
-        return all(ends[partition] >= offset for partition, offset in behind.items())
+        try:
+            await self._owners.until_folded(behind, shards, self._look)
+        except AnotherTopic:
+            await self._parts.notes.keep_note(NOTE, None)
+            raise
 
     async def _note(self, status: FillingStatus) -> None:
         if status != self._status:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from cohort_store.deltas import DeltaEntry, RegisterWrite
+from cohort_store.errors import Retry
 from processors.backfill.wanted import Wanted
 from processors.router.packing import Packed
 from processors.router.progress import Source
@@ -45,6 +46,10 @@ class Reading(NamedTuple):
     """Threads that a question may take; None: as configured."""
 
 
+class TooLarge(Retry):
+    """To read that much of the history at once takes more memory than it may: half of it may be less than too much."""
+
+
 class History(Protocol):
     """All events of the past. Every method raises Retry where it cannot be asked."""
 
@@ -65,7 +70,10 @@ class History(Protocol):
         ...
 
     def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
-        """What is to be kept at `pruned_ms` of a part's persons, block by block; who has nothing is left out."""
+        """What is to be kept at `pruned_ms` of a part's persons, block by block; who has nothing is left out.
+
+        Raises TooLarge, before the first block or behind any.
+        """
         ...
 
     def pairs(self, team: int) -> AsyncGenerator[Sequence[Pair], None]:
@@ -142,6 +150,8 @@ class FillingStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     part: int = 0
     """Parts of this team that are done."""
     parts: int = 0
+    halvings: int = 0
+    """How often this team's parts were halved, since one of them was too large for the memory that there is."""
     persons: int = 0
     """Persons who were seeded so far, of all teams, in parts that are done."""
     of_part: int = 0

@@ -13,6 +13,7 @@ from cohort_store.clocks import clock_from
 from cohort_store.durations import UNITS_MS, format_duration
 from cohort_store.errors import MusterError
 from cohort_store.ports import Position
+from cohort_store.redis.store import Memory
 from cohort_store.redis.wiring import connect_mirror, connect_reader, connect_store
 from cohort_store.registry import Registry, decode_registry
 from cohort_store.settings import Settings
@@ -25,6 +26,8 @@ CHECK_S_MAX = 15.0
 REPLICAS_WANTED = 3
 """Of a topic: two brokers may then be lost before what was acknowledged is."""
 POLL_S = 0.25
+MEMORY_SHARE_MAX = 0.9
+"""Of a server's maxmemory: beyond, it is time to do something."""
 LAG_MS_MAX = 60_000
 """A shard further behind than this is worth a look."""
 
@@ -147,9 +150,25 @@ async def _redis(settings: Settings) -> list[Finding]:
     store = connect_store(settings)
     try:
         await store.check()
+        memory = await store.memory()
     finally:
         await store.aclose()
-    return [Finding("redis", Verdict.WELL, f"{_shown(settings.redis)} answers, and evicts nothing")]
+    well = Finding("redis", Verdict.WELL, f"{_shown(settings.redis)} answers, and evicts nothing")
+    return [well, *memory_findings(memory)]
+
+
+def memory_findings(memory: Mapping[str, Memory]) -> list[Finding]:
+    """Servers that are full, or soon will be."""
+    findings = []
+    for address, (used, most) in memory.items():
+        if most and used >= most:
+            detail = f"{address} is full: it uses {used:,} of {most:,} bytes and takes no writes; the roll stands still"
+            remedy = "raise its maxmemory: membership then goes on by itself, and nothing is lost"
+            findings.append(Finding("redis", Verdict.WRONG, detail, remedy))
+        elif most and used >= MEMORY_SHARE_MAX * most:
+            detail = f"{address} uses {used:,} of {most:,} bytes; at the last one nobody enters or leaves any more"
+            findings.append(Finding("redis", Verdict.NOTE, detail, "raise its maxmemory, or drop cohorts"))
+    return findings
 
 
 async def _clickhouse(settings: Settings) -> list[Finding]:

@@ -104,6 +104,8 @@ def sentence_of(backfill: FillingStatus) -> str:
     if backfill.waits_for:
         return f"{purpose}: waiting for {backfill.waits_for}."
     where = f"team {backfill.team}, {backfill.part} of {backfill.parts} parts" if backfill.parts else "reading"
+    if backfill.halvings:
+        where += f" (halved {backfill.halvings}×: ClickHouse ran out of memory)"
     return f"{purpose}: {where}, {backfill.persons + backfill.of_part:,} persons so far."
 
 

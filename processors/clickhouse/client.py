@@ -50,6 +50,16 @@ class BadAddress(Crash):
     """The setting `clickhouse` is no URL of an HTTP interface."""
 
 
+OUT_OF_MEMORY = 241
+"""ClickHouse's error code MEMORY_LIMIT_EXCEEDED."""
+_OF_ALL = "(total)"
+"""In the message of that error where not the query's own limit was met, but what the whole server may take."""
+
+
+class OutOfMemory(Retry):
+    """A query took more memory than it may; the server has more."""
+
+
 class RefusedRows(Reject):
     """ClickHouse refused an INSERT for what is in some of its rows. The message is ClickHouse's own."""
 
@@ -103,12 +113,18 @@ def check_address(url: str) -> SplitResult:
 def translated() -> Iterator[None]:
     """Turns what clickhouse-connect and its transport raise into Retry."""
     from aiohttp import ClientError
-    from clickhouse_connect.driver.exceptions import ClickHouseError
+    from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
     try:
         yield
     except (ClickHouseError, ClientError, OSError, TimeoutError) as error:
-        raise Retry(f"ClickHouse did not do it ({type(error).__name__}: {str(error)[:300]})") from error
+        code = error.code if isinstance(error, Error) else None
+        raise trouble_of(code, f"ClickHouse did not do it ({type(error).__name__}: {str(error)[:300]})") from error
+
+
+def trouble_of(code: int | None, told: str) -> Retry:
+    """What an error of ClickHouse's is, by its code and what it told."""
+    return OutOfMemory(told) if code == OUT_OF_MEMORY and _OF_ALL not in told else Retry(told)
 
 
 @contextmanager

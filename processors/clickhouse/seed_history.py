@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from cohort_store.errors import Retry
-from processors.backfill.ports import Pair, Part, Reading, Seed
+from processors.backfill.ports import Pair, Part, Reading, Seed, TooLarge
 from processors.backfill.wanted import Wanted
-from processors.clickhouse.client import connected
+from processors.clickhouse.client import OutOfMemory, connected, trouble_of
 from processors.clickhouse.event_owners import PERSON, begins, owned, pairs, persons_count
 from processors.clickhouse.history_check import check_history
 from processors.clickhouse.history_source import ARCHIVE, HistorySource
@@ -28,6 +30,10 @@ _IN_PART = "cityHash64({}) % {{of:UInt32}} = {{part:UInt32}}"
 _SINCE = "timestamp >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
 
 _Row = TypeVar("_Row")
+
+_ERROR = re.compile(rb"Code: (\d+)\. DB::Exception.*", re.DOTALL)
+ERROR_BYTES_MAX = 16_384
+"""So much of what comes behind the last row is looked through for an error's text."""
 
 
 class PlannedRead(NamedTuple):
@@ -91,8 +97,11 @@ class SeedHistory:
     async def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
         """What is to be kept at `pruned_ms` of a part's persons, as it comes."""
         sql, asked = self._reduction(wanted, pruned_ms, part)
-        async for block in self.rows(sql, asked, Seed):
-            yield block
+        try:
+            async for block in self.rows(sql, asked, Seed):
+                yield block
+        except OutOfMemory as error:
+            raise TooLarge(str(error)) from error
 
     async def pairs(self, team: int) -> AsyncGenerator[Sequence[Pair], None]:
         """The person of every distinct id, as it comes."""
@@ -133,12 +142,17 @@ class SeedHistory:
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
             answer = await client.raw_stream(sql, dict(parameters), settings=self._limits, fmt="JSONCompactEachRow")
             async with answer:
-                async for lines in _lines(answer):
-                    yield [_decoded(line, decode) for line in lines]
+                blocks = _lines(answer)
+                async for lines in blocks:
+                    try:
+                        rows = [decode(line) for line in lines]
+                    except msgspec.MsgspecError:
+                        raise await _broken_off(lines, blocks) from None
+                    yield rows
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Sequence[bytes]]:
-    """The lines of each chunk, as they are whole."""
+    """The lines of each chunk, as they are whole. An answer without its last chunk raises what its transport does."""
     rest = b""
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
@@ -148,9 +162,18 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Sequence[bytes]]
         yield [rest]
 
 
-def _decoded(line: bytes, decode: Callable[[bytes], _Row]) -> _Row:
-    """A row. Raises Retry where the answer breaks off with an error's text."""
-    try:
-        return decode(line)
-    except msgspec.MsgspecError:
-        raise Retry(f"ClickHouse broke off its answer: {line[:300].decode(errors='replace')}") from None
+async def _broken_off(lines: Sequence[bytes], more: AsyncIterator[Sequence[bytes]]) -> Retry:
+    """Why the answer breaks off among these lines: ClickHouse writes an error's text behind the rows."""
+    from aiohttp import ClientError
+
+    text, behind = b"\n".join(lines), 0
+    with suppress(ClientError, OSError):
+        # Where it closes the connection too, what it told by then counts.
+        async for following in more:
+            behind += sum(map(len, following))
+            text = (text + b"\n" + b"\n".join(following))[-ERROR_BYTES_MAX:]
+            if behind > ERROR_BYTES_MAX:
+                break
+    found = _ERROR.search(text)
+    told = (found.group() if found else text)[:300].decode(errors="replace").strip()
+    return trouble_of(int(found.group(1)) if found else None, f"ClickHouse broke off its answer: {told}")

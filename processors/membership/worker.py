@@ -123,6 +123,7 @@ class Worker:
                     await self.step()
                 except Retry as error:
                     _log.warning("membership: %s; looking again at every position", error)
+                    metrics.MEMBERSHIP_RETRIES.add(1)
                     async with self._lock:
                         for number in list(self._owner.partitions):
                             await self._release(number)

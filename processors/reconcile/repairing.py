@@ -6,27 +6,22 @@ Entries younger than the slowest shard's now less PRUNED_BEFORE_MS stay as they 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import NamedTuple
 
 from cohort_store.deltas import Delta, Stretch
-from cohort_store.errors import Retry
 from cohort_store.ports import MembershipReader
 from cohort_store.registry import Registry
 from cohort_store.subjects import PERSON, Subject, shard_of
-from processors.backfill.filling_in import PRUNED_BEFORE_MS
+from processors.backfill.owners import Owners
 from processors.backfill.ports import SeedLog
 from processors.backfill.wanted import wanted
-from processors.kafka.topics import DELTAS
 from processors.reconcile.ports import PastSide, Scope
 from processors.router.packing import ENTRIES_A_DELTA_MAX, Packer
 
 PERSONS_A_TIME = 1_000
-LOOK_S = 0.05
-FOLDED_LOOKS_MAX = 1_200
 
 
 class RepairParts(NamedTuple):
@@ -44,10 +39,10 @@ async def repair(parts: RepairParts, registry: Registry, team: int, persons: Col
     begins_ms = await parts.history.begins_ms(team)
     if begins_ms is None:
         return
+    owners = Owners(parts.reader, parts.deltas, parts.shards, parts.partitions)
     remaining = iter(sorted(persons))
     while some := list(islice(remaining, PERSONS_A_TIME)):
-        positions = await parts.reader.positions(range(parts.shards))
-        pruned_ms = min((each.now_ms for each in positions.values()), default=0) - PRUNED_BEFORE_MS
+        pruned_ms = await owners.pruned_ms()
         deltas = await _deltas(parts, registry, team, some, pruned_ms)
         mends, seeds = Packer(parts.shards, parts.partitions), Packer(parts.shards, parts.partitions)
         for delta in deltas:
@@ -55,7 +50,7 @@ async def repair(parts: RepairParts, registry: Registry, team: int, persons: Col
             (mends if len(delta.entries) <= ENTRIES_A_DELTA_MAX else seeds).add(delta)
         messages = [*mends.mends(registry.version, Stretch(begins_ms, pruned_ms)), *seeds.seeds(registry.version)]
         behind = await parts.deltas.send(messages)
-        await _until_folded(parts, behind, {shard_of(delta.subject, parts.shards) for delta in deltas})
+        await owners.until_folded(behind, {shard_of(delta.subject, parts.shards) for delta in deltas})
 
 
 async def _deltas(
@@ -77,18 +72,3 @@ async def _deltas(
 def _complete(found: Mapping[str, Delta], team: int, persons: Sequence[str]) -> Iterator[Delta]:
     for person in persons:
         yield found.get(person) or Delta(Subject(team, PERSON, person))
-
-
-async def _until_folded(parts: RepairParts, behind: Mapping[int, int], shards: set[int]) -> None:
-    waiting = set(shards)
-    for _ in range(FOLDED_LOOKS_MAX):
-        positions = await parts.reader.positions(sorted(waiting))
-        waiting -= {
-            shard
-            for shard, position in positions.items()
-            if DELTAS in position.offsets and position.offsets[DELTAS].next >= behind.get(shard % parts.partitions, 0)
-        }
-        if not waiting:
-            return
-        await asyncio.sleep(LOOK_S)
-    raise Retry(f"{len(waiting)} shards have not folded the repair after {FOLDED_LOOKS_MAX * LOOK_S:.0f} s")

@@ -20,7 +20,7 @@ from cohort_store.memory import MemoryMirror, MemoryStore
 from cohort_store.plans import TeamPlan, compile_plan
 from cohort_store.registry import Registry
 from cohort_store.subjects import PERSON, Subject
-from processors.backfill import filling_in, pace
+from processors.backfill import filling_in, owners, pace
 from processors.backfill.asking import PAUSED_NOTE
 from processors.backfill.filling_in import Filled, FillingIn, FillingParts
 from processors.backfill.ports import Pair, Part, Reading, Seed
@@ -213,7 +213,7 @@ def with_sources(registry: Registry) -> Registry:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling_in, "LOOK_S", 0.0)
-    monkeypatch.setattr(filling_in, "FOLDED_LOOK_S", 0.0)
+    monkeypatch.setattr(owners, "FOLDED_LOOK_S", 0.0)
     monkeypatch.setattr(pace, "PIECE_PERSONS", 1)
 
 
