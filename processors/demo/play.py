@@ -28,7 +28,7 @@ from processors.demo.scene import Compared, Comparison, Scene
 from processors.demo.stage import EventSource, RollReader, Stage, eventually
 from processors.kafka.topics import EVENTS
 
-WHOLE_DEADLINE_S = 90.0
+WHOLE_DEADLINE_S = 120.0
 WHOLE_POLL_S = 0.1
 
 

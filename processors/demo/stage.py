@@ -28,7 +28,7 @@ from processors.up.installation import Installation
 READY_DEADLINE_S = 60.0
 ANSWER_DEADLINE_S = 30.0
 POLL_S = 0.02
-HTTP_S_MAX = 5.0
+HTTP_S_MAX = 10.0
 PART_PERSONS = 150
 """Of whom history is reduced at a time: few, so that there is something to see."""
 _READY_POLL_S = 0.1
@@ -57,7 +57,8 @@ class Stage:
         # No slack: a shard's now is then the instant through which its input was read, and never the bare clock;
         # so a shard whose now has reached an instant has folded everything that was sent before the clock did.
         chosen = {"clock": f"file:{folder / 'clock'}", "clock_slack_ms": 0, "mark_interval_ms": 50, "shards": 32}
-        chosen |= {"backfill_part_persons": PART_PERSONS}
+        # Few partitions: each of them carries every mark.
+        chosen |= {"partitions": 4, "backfill_part_persons": PART_PERSONS}
         self.installation = Installation(folder, PartPorts(), chosen, tell)
 
     def start(self) -> None:

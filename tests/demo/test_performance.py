@@ -12,7 +12,7 @@ from cohort_store.durations import format_instant
 from cohort_store.settings import Settings
 from processors.backfill.ports import FillingStatus
 from processors.demo.__main__ import _judge
-from processors.demo.display import Lines, bar_of, final_tables, picture
+from processors.demo.display import Drawn, Lines, bar_of, final_tables, picture
 from processors.demo.history import HISTORY_TOPIC, history_rows
 from processors.demo.log import COHORTS, EVENTS, EventLog, load_log, moved_definitions
 from processors.demo.scenario import (
@@ -201,3 +201,14 @@ def test_without_a_terminal_every_comparison_is_one_plain_line() -> None:
     first, second = where.file.getvalue().splitlines()
     assert first.endswith("equal: buyers 1")
     assert "DIFFERENT" in second
+
+
+def test_in_a_terminal_the_bar_stands_under_the_picture_while_there_is_one() -> None:
+    scene = Scene(100, clock_ms=END_MS, sent=50)
+    terminal = Console(file=StringIO(), force_terminal=True, width=100)
+    with Drawn(terminal) as drawn:
+        drawn.update(scene)
+        drawn.filling("one of two parts")
+    assert isinstance(terminal.file, StringIO)
+    text = terminal.file.getvalue()
+    assert 0 < text.index("50 of 100 events") < text.index("one of two parts")
