@@ -79,6 +79,9 @@ class Play:
     async def _is_whole(self, version: int) -> bool:
         self.stage.installation.tend()
         try:
+            # Before the registry, which an emptied store lacks for a while: the sizes show that.
+            if self.roll.cohorts:
+                await self.look()
             noted = await noted_status(self.mirror)
             registry = await self._registry()
             standing = await self.stage.standing()
