@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 import tempfile
@@ -15,18 +14,17 @@ from rich.console import Console
 from cohort_store.clocks import SystemClock
 from cohort_store.durations import UNITS_MS, format_duration, format_instant
 from cohort_store.errors import MusterError
-from processors.cli.apply import summary
 from processors.cli.invocation import output
-from processors.definitions_log import apply
+from processors.demo.chapters import begin_with_history, edit_while_asked, lose_everything
 from processors.demo.display import Display, Drawn, Lines, final_tables
-from processors.demo.log import COHORTS, EVENTS, FLAGS, EventLog, load_log, moved_definitions
-from processors.demo.play import performance
+from processors.demo.live import Live
+from processors.demo.log import EVENTS, EventLog, load_log
+from processors.demo.play import opened
+from processors.demo.scenario import Chapter, begins_ms
 from processors.demo.scene import Comparison
 from processors.demo.stage import Stage
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LEAD_MS = UNITS_MS["d"]
-"""The clock starts so long before the first event."""
 
 
 def main() -> int:
@@ -40,7 +38,7 @@ def main() -> int:
     log = load_log(EVENTS, SystemClock().now_ms() // UNITS_MS["s"] * UNITS_MS["s"])
     display = Drawn(console) if console.is_terminal else Lines(console)
     with tempfile.TemporaryDirectory(prefix="muster-demo-") as folder:
-        stage = Stage(Path(folder), log.first_ms - LEAD_MS, display.say)
+        stage = Stage(Path(folder), begins_ms(log), display.say)
         try:
             comparisons = _perform(stage, log, display)
         except KeyboardInterrupt:
@@ -65,17 +63,17 @@ def _perform(stage: Stage, log: EventLog, display: Display) -> list[Comparison]:
     stage.start()
     names = ", ".join(address.name for address in stage.installation.addresses())
     display.say(f"up: {names}")
-    definitions = stage.installation.folder / "shop.json"
-    definitions.write_text(json.dumps(moved_definitions(COHORTS, log.shift_ms)))
-    files = [definitions, FLAGS]
-    display.say(summary(asyncio.run(apply(stage.installation.settings, files, prune=False, dry_run=False))))
     return asyncio.run(_play(stage, log, display))
 
 
 async def _play(stage: Stage, log: EventLog, display: Display) -> list[Comparison]:
     with display:
-        async with performance(stage, log, display) as performed:
-            return await performed.run()
+        async with opened(stage, log, display) as play:
+            await begin_with_history(play)
+            await Live(play).run()
+            await edit_while_asked(play)
+            await lose_everything(play)
+            return play.scene.comparisons
 
 
 def _judge(console: Console, comparisons: list[Comparison], seconds: float) -> int:
@@ -84,18 +82,21 @@ def _judge(console: Console, comparisons: list[Comparison], seconds: float) -> i
     for table in final_tables(comparisons):
         console.print(table)
         console.print()
-    different = sum(not found.equal for comparison in comparisons for found in comparison.cohorts.values())
-    empty = [
-        cohort for cohort in comparisons[0].cohorts if not any(each.cohorts[cohort].muster for each in comparisons)
-    ]
-    total = sum(len(comparison.cohorts) for comparison in comparisons)
+    live = [comparison for comparison in comparisons if comparison.chapter is Chapter.LIVE]
+    empty = [cohort for cohort in live[0].cohorts if not any(each.cohorts[cohort].muster for each in live)]
+    sets = different = 0
+    for chapter in Chapter:
+        found = [set_ for each in comparisons if each.chapter is chapter for set_ in each.cohorts.values()]
+        equal = sum(each.equal for each in found)
+        sets, different = sets + len(found), different + len(found) - equal
+        console.print(f"{chapter:14}  {equal:3} of {len(found):3} sets equal", highlight=False)
     if different:
-        console.print(f"{different} of {total} differ", style="bold red")
+        console.print(f"{different} of {sets} differ", style="bold red")
     for cohort in empty:
-        console.print(f"{cohort} was empty at every instant, which shows nothing", style="bold red")
+        console.print(f"{cohort} was empty at every live instant, which shows nothing", style="bold red")
     if different or empty:
         return 1
-    console.print(f"All {total} sets are equal, after {seconds:.0f} s.", style="bold green")
+    console.print(f"All {sets} sets are equal, after {seconds:.0f} s.", style="bold green")
     return 0
 
 

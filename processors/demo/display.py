@@ -13,13 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from cohort_store.durations import format_instant
+from processors.backfill.ports import FillingStatus
+from processors.cli.status import sentence_of
 from processors.cli.watch import line_of
-from processors.demo.scenario import HERO, HERO_FLAG, INSTANTS
+from processors.demo.scenario import HERO, HERO_FLAG, INSTANTS, Chapter
 from processors.demo.scene import Comparison, Scene
 
 REFRESH_A_SECOND = 8
 _BARS = " ▁▂▃▄▅▆▇█"
 _COHORTS_A_TABLE = 5
+_BAR = 20
 
 
 class Display(Protocol):
@@ -36,6 +39,10 @@ class Display(Protocol):
         """The scene has changed."""
         ...
 
+    def filling(self, sentence: str) -> None:
+        """How far the filling in of history is; empty where there is none."""
+        ...
+
     def compared(self, comparison: Comparison) -> None:
         """Muster and ClickHouse were compared."""
         ...
@@ -46,6 +53,7 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._filling = ""
 
     def __enter__(self) -> Lines:
         return self
@@ -59,12 +67,18 @@ class Lines:
     def update(self, scene: Scene) -> None:
         """What moves is for terminals only."""
 
+    def filling(self, sentence: str) -> None:
+        if sentence and sentence != self._filling:
+            self.say(sentence)
+        self._filling = sentence
+
     def compared(self, comparison: Comparison) -> None:
         sizes = " ".join(
             f"{cohort} {len(found.muster)}" for cohort, found in comparison.cohorts.items() if found.muster
         )
         verdict = "equal" if comparison.equal else "DIFFERENT"
-        self._console.print(f"{format_instant(comparison.at_ms)[:16]}  {verdict}: {sizes}", markup=False)
+        chapter = "" if comparison.chapter is Chapter.LIVE else f", {comparison.chapter}"
+        self._console.print(f"{format_instant(comparison.at_ms)[:16]}{chapter}  {verdict}: {sizes}", markup=False)
 
 
 class Drawn:
@@ -72,6 +86,7 @@ class Drawn:
 
     def __init__(self, console: Console) -> None:
         self._scene: Scene | None = None
+        self._filling = ""
         self._live = Live(
             get_renderable=self._picture, console=console, refresh_per_second=REFRESH_A_SECOND, transient=True
         )
@@ -90,22 +105,27 @@ class Drawn:
     def update(self, scene: Scene) -> None:
         self._scene = scene
 
+    def filling(self, sentence: str) -> None:
+        self._filling = sentence
+
     def compared(self, comparison: Comparison) -> None:
         """The picture counts them."""
 
     def _picture(self) -> RenderableType:
-        return "" if self._scene is None else picture(self._scene)
+        scene = "" if self._scene is None else picture(self._scene)
+        return Group(scene, Text(self._filling, "cyan")) if self._filling else scene
 
 
 def picture(scene: Scene) -> RenderableType:
     """The whole scene."""
-    equal = sum(comparison.equal for comparison in scene.comparisons)
+    live = [comparison for comparison in scene.comparisons if comparison.chapter is Chapter.LIVE]
+    equal = sum(comparison.equal for comparison in live)
     head = Text.assemble(
         (format_instant(scene.clock_ms)[:16].replace("T", " "), "bold"),
         f"   {scene.sent:,} of {scene.events:,} events   {scene.changes_seen:,} changes   ",
         (
-            f"equal to ClickHouse at {equal} of {len(scene.comparisons)} instants",
-            "green" if equal == len(scene.comparisons) else "red",
+            f"equal to ClickHouse at {equal} of {len(live)} instants",
+            "green" if equal == len(live) else "red",
         ),
         f" (of {INSTANTS})",
     )
@@ -132,8 +152,14 @@ def _bars(sizes: Sequence[int]) -> str:
     return "".join(_BARS[-(-size * (len(_BARS) - 1) // highest)] for size in sizes)
 
 
+def bar_of(filling: FillingStatus) -> str:
+    """How much of a filling in is done, as a bar, before the words of `muster status`."""
+    done = _BAR * filling.part // filling.parts if filling.parts else 0
+    return f"{'█' * done}{'░' * (_BAR - done)}  {sentence_of(filling)}"
+
+
 def final_tables(comparisons: list[Comparison]) -> Iterable[Table]:
-    """Each cohort's size beside the one that ClickHouse counts, at every instant."""
+    """Each cohort's size beside the one that ClickHouse counts, at every instant: a row each."""
     cohorts = list(comparisons[0].cohorts)
     for start in range(0, len(cohorts), _COHORTS_A_TABLE):
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -144,7 +170,7 @@ def final_tables(comparisons: list[Comparison]) -> Iterable[Table]:
         for comparison in comparisons:
             cells = (comparison.cohorts[cohort] for cohort in chosen)
             table.add_row(
-                format_instant(comparison.at_ms)[:10],
+                format_instant(comparison.at_ms)[:10] if comparison.chapter is Chapter.LIVE else comparison.chapter,
                 *(_cell(len(c.muster), len(c.clickhouse), c.equal) for c in cells),
             )
         yield table

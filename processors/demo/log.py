@@ -53,12 +53,13 @@ class EventLog:
         """How many events happened at or before the instant."""
         return bisect_right(self._times, instant_ms)
 
-    def instants(self, count: int) -> list[int]:
-        """So many instants evenly spread, each the very time of an event; the last one is the log's end.
+    def instants(self, count: int, after_ms: int | None = None) -> list[int]:
+        """So many instants after one (None: the log's beginning), evenly spread, each the very time of an event.
 
-        Why at an event's time: there the interval's closed end is put to the test.
+        The last one is the log's end. Why at an event's time: there the interval's closed end is put to the test.
         """
-        spread = (self.first_ms + (self.last_ms - self.first_ms) * step // count for step in range(1, count + 1))
+        begin_ms = self.first_ms if after_ms is None else after_ms
+        spread = (begin_ms + (self.last_ms - begin_ms) * step // count for step in range(1, count + 1))
         return [self._times[self.until(instant) - 1] for instant in spread]
 
 

@@ -108,6 +108,15 @@ WITH
   cooling_regulars AS (
     SELECT person FROM shop WHERE person IN regulars GROUP BY person HAVING countIf(at_ms > now_ms - 14 * day_ms) <= 5
   ),
+  -- What the demo makes of the regulars, by an edit: three purchases in 120 days. Who is cooling follows from it.
+  edited_regulars AS (
+    SELECT person FROM shop WHERE event = 'purchase' AND at_ms > now_ms - 120 * day_ms GROUP BY person
+    HAVING count() >= 3
+  ),
+  edited_cooling_regulars AS (
+    SELECT person FROM shop WHERE person IN edited_regulars GROUP BY person
+    HAVING countIf(at_ms > now_ms - 14 * day_ms) <= 5
+  ),
   just_bought AS (SELECT DISTINCT person FROM shop WHERE event = 'purchase' AND at_ms > now_ms - 3 * day_ms),
   just_assisted AS (SELECT DISTINCT person FROM shop WHERE event = 'support_chat' AND at_ms > now_ms - 30 * day_ms),
   worth_a_call AS (
@@ -142,3 +151,5 @@ UNION ALL SELECT 'rarely-searching', groupArray(person) FROM rarely_searching
 UNION ALL SELECT 'advisers', groupArray(person) FROM advisers
 UNION ALL SELECT 'cooling-regulars', groupArray(person) FROM cooling_regulars
 UNION ALL SELECT 'worth-a-call', groupArray(person) FROM worth_a_call
+UNION ALL SELECT 'regulars (edited)', groupArray(person) FROM edited_regulars
+UNION ALL SELECT 'cooling-regulars (edited)', groupArray(person) FROM edited_cooling_regulars

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cohort_store.changes import Change
+from processors.demo.scenario import Chapter
 
 CHANGES_SHOWN = 8
 SIZES_KEPT = 48
@@ -28,6 +29,7 @@ class Comparison(NamedTuple):
 
     at_ms: int
     cohorts: dict[str, Compared]
+    chapter: Chapter = Chapter.LIVE
 
     @property
     def equal(self) -> bool:

@@ -8,14 +8,18 @@ import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from cohort_store.clocks import FileClock
 from cohort_store.errors import Retry
+from cohort_store.freshness import Status
 from cohort_store.ports import PAGE_MAX
 from cohort_store.redis.reader import RedisMembershipReader
 from cohort_store.registry import Registry
+from processors.demo.asking import Asked, read_answer
 from processors.demo.log import LoggedEvent
+from processors.embedded.child import exchange
 from processors.kafka import clients
 from processors.kafka.topics import EVENTS
 from processors.up.column import PartPorts
@@ -24,10 +28,24 @@ from processors.up.installation import Installation
 READY_DEADLINE_S = 60.0
 ANSWER_DEADLINE_S = 30.0
 POLL_S = 0.02
-HTTP_S_MAX = 5.0
+HTTP_S_MAX = 10.0
+PART_PERSONS = 150
+"""Of whom history is reduced at a time: few, so that there is something to see."""
 _READY_POLL_S = 0.1
+_FLUSHALL = b"*1\r\n$8\r\nFLUSHALL\r\n"
 
-T = TypeVar("T")
+
+class Standing(NamedTuple):
+    """What the evaluator says of all cohorts."""
+
+    registry_version: int
+    statuses: dict[str, Status]
+    """The worst one of any shard, by cohort."""
+
+    @property
+    def lacking(self) -> list[str]:
+        """Each cohort that is not OK, and what it is."""
+        return [f"{key} {status}" for key, status in self.statuses.items() if status is not Status.OK]
 
 
 class Stage:
@@ -39,6 +57,8 @@ class Stage:
         # No slack: a shard's now is then the instant through which its input was read, and never the bare clock;
         # so a shard whose now has reached an instant has folded everything that was sent before the clock did.
         chosen = {"clock": f"file:{folder / 'clock'}", "clock_slack_ms": 0, "mark_interval_ms": 50, "shards": 32}
+        # Few partitions: each of them carries every mark.
+        chosen |= {"partitions": 4, "backfill_part_persons": PART_PERSONS}
         self.installation = Installation(folder, PartPorts(), chosen, tell)
 
     def start(self) -> None:
@@ -56,30 +76,56 @@ class Stage:
     def stop(self) -> None:
         self.installation.stop()
 
-    async def flag(self, key: str, distinct_id: str) -> bool:
-        """What the evaluator answers over HTTP."""
-        return await asyncio.to_thread(self._ask, key, distinct_id)
+    def flush(self) -> None:
+        """Have Redis lose everything."""
+        port = urlsplit(self.installation.settings.redis).port or 0
+        answer = exchange(port, _FLUSHALL, HTTP_S_MAX)
+        if not answer.startswith(b"+OK"):
+            raise Retry(f"Redis at port {port} answered FLUSHALL with {answer!r}; see {self.installation.folder}")
 
-    def _ask(self, key: str, distinct_id: str) -> bool:
+    async def ask(self, flag: str, person: str) -> Asked:
+        """What the evaluator answers over HTTP about one person."""
+        body = {"token": self._token, "distinct_id": person, "flag_keys_to_evaluate": [flag]}
+        return read_answer(await asyncio.to_thread(self._http, "/flags?v=2&muster=1", body), flag, person)
+
+    async def standing(self) -> Standing:
+        """What it says of all cohorts."""
+        told = await asyncio.to_thread(self._http, f"/cohorts?token={self._token}", None)
+        return Standing(told["registry_version"], {each["key"]: Status(each["status"]) for each in told["cohorts"]})
+
+    @property
+    def _token(self) -> str:
+        return next(iter(self.installation.settings.tokens))
+
+    def _http(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         settings = self.installation.settings
-        token = next(iter(settings.tokens))
         request = urllib.request.Request(
-            f"http://{settings.evaluator_host}:{settings.evaluator_port}/flags?v=2",
-            data=json.dumps({"token": token, "distinct_id": distinct_id}).encode(),
+            f"http://{settings.evaluator_host}:{settings.evaluator_port}{path}",
+            data=None if body is None else json.dumps(body).encode(),
             headers={"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=HTTP_S_MAX) as response:  # noqa: S310 - an address of our own
-            answer: dict[str, Any] = json.load(response)
-        return bool(answer["flags"][key]["enabled"])
+        try:
+            with urllib.request.urlopen(request, timeout=HTTP_S_MAX) as response:  # noqa: S310 - an address of our own
+                answer: dict[str, Any] = json.load(response)
+        except OSError as error:
+            raise Retry(f"the evaluator does not answer {path.partition('?')[0]}: {error}") from error
+        return answer
 
 
 class EventSource:
-    """Produces the log's events, in order, as the demo's time goes on."""
+    """Produces the log's events, in order, as the demo's time goes on; not the first `history`, which are past."""
 
-    def __init__(self, bootstrap: str, events: Sequence[LoggedEvent]) -> None:
+    def __init__(self, bootstrap: str, events: Sequence[LoggedEvent], history: int) -> None:
         self._producer = clients.producer(bootstrap)
         self._events = events
-        self.sent = 0
+        self._history = history
+        self.sent = history
+        """How many events have happened: those of the history, and those in Kafka."""
+
+    @property
+    def produced(self) -> int:
+        """How many are in Kafka."""
+        return self.sent - self._history
 
     async def __aenter__(self) -> EventSource:
         await self._producer.start()
@@ -139,17 +185,14 @@ class RollReader:
         positions = await self._reader.positions(self._shards)
         return len(positions) == len(self._shards) and all(each.now_ms >= instant_ms for each in positions.values())
 
-    async def folded(self, version: int) -> bool:
-        """Whether every shard answers for that registry version."""
-        positions = await self._reader.positions(self._shards)
-        return len(positions) == len(self._shards) and all(each.ready >= version for each in positions.values())
 
-
-async def eventually(what: str, holds: Callable[[], Awaitable[bool]]) -> float:
-    """Ask again and again until it holds; the seconds that it took. Raises Retry after ANSWER_DEADLINE_S."""
+async def eventually(
+    what: str, holds: Callable[[], Awaitable[bool]], *, deadline_s: float = ANSWER_DEADLINE_S, poll_s: float = POLL_S
+) -> float:
+    """Ask again and again until it holds; the seconds that it took. Raises Retry after the deadline."""
     started_s = time.monotonic()
     while not await holds():
-        if time.monotonic() - started_s > ANSWER_DEADLINE_S:
-            raise Retry(f"{what}: not so within {ANSWER_DEADLINE_S:g} s")
-        await asyncio.sleep(POLL_S)
+        if time.monotonic() - started_s > deadline_s:
+            raise Retry(f"{what}: not so within {deadline_s:g} s")
+        await asyncio.sleep(poll_s)
     return time.monotonic() - started_s

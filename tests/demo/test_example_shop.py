@@ -5,6 +5,7 @@ import gzip
 import json
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from cohort_store.plans import BoundRegister, TeamPlan, compile_plan
 from cohort_store.registry import Registry
 from cohort_store.timelines import tag_of
 from processors.clickhouse.client import connect
+from processors.clickhouse.events import TABLE
+from processors.demo.history import write_history
 from processors.demo.log import COHORTS, EVENTS, FLAGS, SHOP, EventLog, load_log, moved_definitions
 from processors.demo.reference import ARTICLE_FROM, ARTICLE_TO, KNOWN, Reference
-from processors.demo.scenario import INSTANTS
+from processors.demo.scenario import EDITED_COHORT, INSTANTS, edited, history_of
 from tests.services.fixtures import ClickHouse
 
 END_MS = parse_instant_ms("2026-11-23T12:00:00Z")
@@ -151,9 +154,9 @@ def test_absolute_bounds_move_with_the_log_and_nothing_else_does() -> None:
     assert len(found) == 4
 
 
-def _moved_plan(log: EventLog, folder: Path) -> TeamPlan:
+def _moved_plan(log: EventLog, folder: Path, change: Callable[[Any], Any] = lambda value: value) -> TeamPlan:
     path = folder / "shop.json"
-    path.write_text(json.dumps(moved_definitions(COHORTS, log.shift_ms)))
+    path.write_text(json.dumps(change(moved_definitions(COHORTS, log.shift_ms))))
     cohorts = read_definitions([DefinitionText(str(path), path.read_bytes())]).cohorts
     return compile_plan(assign(Registry(), list(cohorts.values()), {}, applied="", now=0)).team(1)
 
@@ -208,6 +211,10 @@ async def test_hand_written_sql_and_the_definitions_agree_on_every_cohort_of_the
             assert _by_conditions(log, plan, instant) == expected
             seen |= {cohort for cohort, members in expected.items() if members}
         assert len(seen) >= 12
+        afterwards = await reference.members(log.last_ms, edited=True)
+        afterwards.pop(KNOWN)
+        assert _by_conditions(log, _moved_plan(log, tmp_path, edited), log.last_ms) == afterwards
+        assert afterwards[EDITED_COHORT] != (await reference.members(log.last_ms))[EDITED_COHORT]
     finally:
         await client.close()
 
@@ -215,3 +222,18 @@ async def test_hand_written_sql_and_the_definitions_agree_on_every_cohort_of_the
 def _row(raw: bytes) -> dict[str, Any]:
     event = json.loads(raw)
     return {**event, "team_id": 1, "properties": json.dumps(event["properties"])}
+
+
+async def test_the_history_is_in_the_archives_table_once_however_often_it_is_written(
+    clickhouse: ClickHouse, log: EventLog
+) -> None:
+    url = f"http://{clickhouse.host}:{clickhouse.port}/{clickhouse.database}"
+    history = log.events[: history_of(log)]
+    await write_history(url, history)
+    await write_history(url, history)
+    client = await connect(url)
+    try:
+        found = await client.query(f"SELECT count(), uniqExact(uuid) FROM {TABLE} FINAL")
+        assert found.result_rows == [(len(history), len({json.loads(each.raw)["uuid"] for each in history}))]
+    finally:
+        await client.close()
