@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cohort_store.durations import format_instant
 from cohort_store.ports import Membership
 from cohort_store.registry import Cohort
 from cohort_store.warming import WarmUp, warm_up_of
@@ -24,7 +25,8 @@ class Status(StrEnum):
     BUILDING = "BUILDING"
     """No version of the cohort is ready yet."""
     UNAVAILABLE = "UNAVAILABLE"
-    """The store could not be asked, has not folded the cohort's version, or keeps too little of this subject."""
+    """The store could not be asked, lost what it kept and has not got it back, has not folded the cohort's version, or
+    keeps too little of this subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,18 @@ def status_of(cohort: CohortView, membership: Membership | None, stale_after_ms:
 
 
 def _can_answer(cohort: CohortView, membership: Membership) -> bool:
-    """Whether the shard has folded the version that the reader knows, and still keeps it up."""
+    """Whether the shard has folded the version that the reader knows, still keeps it up, and has what it knew of it."""
     is_kept = membership.readers_from <= cohort.known_in
-    return is_kept and membership.ready is not None and 0 < cohort.registry_version <= membership.ready
+    is_folded = membership.ready is not None and 0 < cohort.registry_version <= membership.ready
+    return is_kept and is_folded and not is_restored(cohort, membership)
+
+
+def is_restored(cohort: CohortView, membership: Membership) -> bool:
+    """Whether the shard lost what it had of the cohort's history, which is being filled in again.
+
+    Why no answer rather than one that is warming: who was a member a moment ago would be none, for want of her past.
+    """
+    return cohort.backfilled and membership.warm_from_ms > cohort.activated_ms and not is_warm(cohort, membership)
 
 
 def is_warm(cohort: CohortView, membership: Membership) -> bool:
@@ -126,6 +137,11 @@ def trouble_with(cohort: CohortView, membership: Membership | None) -> str:
         return (
             f"registry version {cohort.known_in} is all that this reader knows, and the person's shard has let go of "
             f"what versions before {membership.readers_from} name, so cohort {cohort.key} cannot answer"
+        )
+    if membership.ready >= cohort.registry_version and is_restored(cohort, membership):
+        return (
+            f"the person's shard began anew at {format_instant(membership.warm_from_ms)}, and the history of cohort "
+            f"{cohort.key} is being filled in again"
         )
     if membership.ready >= cohort.registry_version:
         return f"the person has more events than are kept of one selector, so cohort {cohort.key} cannot answer yet"

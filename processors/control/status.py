@@ -127,8 +127,11 @@ def _cohort(team: int, cohort: Cohort, sizes: Mapping[int, int], standing: tuple
         state = "building"
     elif ready < active.registry_version:
         state = "unavailable"
+    elif until is not None and now >= until:
+        state = "ready"
     else:
-        state = "warming" if until is None or now < until else "ready"
+        is_lost = active.backfilled and warm_from > active.activated_ms
+        state = "unavailable" if is_lost else "warming"
     last = cohort.versions[-1]
     return CohortStatus(
         team=team,

@@ -55,7 +55,7 @@ TABLE: list[tuple[str, CohortView, Membership | None, int, Status]] = [
         filled(always=True),
         membership(warm_from_ms=NOW_MS + 1),
         WARM_MS,
-        Status.WARMING,
+        Status.UNAVAILABLE,
     ),
     ("nothing to warm up", cohort_view(warm_up=WarmUp()), membership(now_ms=NOW_MS), NOW_MS, Status.OK),
     ("since before activation", since(NOW_MS - 1), membership(now_ms=WARM_MS), WARM_MS, Status.WARMING),
@@ -119,6 +119,11 @@ def test_of_a_complemented_cohort_those_stored_are_the_exceptions(
         (cohort_view(handle=0), membership(), "still being built"),
         (cohort_view(known_in=7), membership(readers_from=9), "registry version 7 is all .* before 9 name"),
         (cohort_view(), membership(-cohort_view().handle), "more events than are kept"),
+        (
+            cohort_view(backfilled=True),
+            membership(warm_from_ms=NOW_MS + 1, now_ms=NOW_MS + 1),
+            "is being filled in again",
+        ),
     ],
 )
 def test_it_is_said_why_nothing_can_be_said(cohort: CohortView, read: Membership | None, said: str) -> None:
