@@ -22,6 +22,8 @@ from processors.reconcile.checking import CheckingParts
 from processors.reconcile.reconciling import ReconcilingParts
 from processors.reconcile.repairing import RepairParts
 
+PERSONS_MAX = 20_000
+"""Who are compared at a time: both sides of so many are held in memory."""
 PATIENCE_S = 60.0
 """How long the history may take to hold what the sources hold."""
 
@@ -53,7 +55,7 @@ async def connected_parts(
         ),
         repair=RepairParts(history, reader, deltas, settings.shards, settings.partitions),
         book=DriftTable(settings.clickhouse),
-        part_persons=settings.backfill_part_persons,
+        part_persons=min(settings.backfill_part_persons, PERSONS_MAX),
     )
 
 
