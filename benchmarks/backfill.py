@@ -38,7 +38,7 @@ PARTITIONS = 8
 DEADLINE_S = 120.0
 COHORT = {"key": "buyers", "when": {"kind": "count", "event": "purchase", "op": "gte", "n": 3, "within": "30d"}}
 # One event of three is a purchase; of each person they are spread over 60 days.
-_FILL = """
+FILL = """
 INSERT INTO events
 SELECT
     1, if(number % 3 = 0, 'purchase', 'page view'), generateUUIDv4(), '',
@@ -47,7 +47,7 @@ SELECT
     '{"price": 12.5, "currency": "EUR", "path": "/checkout/done"}', 'muster.events', 0, number, now64(3)
 FROM numbers({events:UInt64})
 """
-_FLOOR = """
+FLOOR = """
 SELECT count(), sum(length(times))
 FROM (SELECT person_id, groupArray(timestamp) AS times FROM events WHERE event = 'purchase' GROUP BY person_id)
 """
@@ -84,9 +84,9 @@ async def _measured(bench: Bench, events: int, persons: int) -> Result:
     settings = bench.settings
     client = await connect(settings.clickhouse, 600)
     await client.command(CREATE_SQL)
-    await client.command(_FILL, {"persons": persons, "events": events})
+    await client.command(FILL, {"persons": persons, "events": events})
     began = time.perf_counter()
-    await client.query(_FLOOR, settings={"max_threads": settings.backfill_threads})
+    await client.query(FLOOR, settings={"max_threads": settings.backfill_threads})
     floor_s = time.perf_counter() - began
     counted = "SELECT person_id FROM events WHERE event = 'purchase' AND timestamp > now() - INTERVAL 30 DAY"
     counted = f"{counted} GROUP BY person_id HAVING count() >= 3"

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from cohort_store.folding import ask_at, next_change
-from cohort_store.plans import CohortPlan, TeamPlan
+from cohort_store.folding import advance, ask_at, next_change
+from cohort_store.plans import BoundRegister, CohortPlan, TeamPlan
 from cohort_store.records import Record
 
 TURNS_MAX = 16
@@ -65,9 +65,27 @@ def differences(sides: Sides, cohorts: Sequence[CohortPlan], plan: TeamPlan, at_
     for difference in (*_stored(sides, cohorts, plan), *_now(sides, cohorts, plan, at_ms)):
         found.setdefault(difference.handle, difference)
     left = [cohort for cohort in cohorts if cohort.handle not in found]
+    if _keep_the_same(sides, left, plan, at_ms):
+        return list(found.values())
     for difference in _later(sides, left, plan, at_ms):
         found.setdefault(difference.handle, difference)
     return list(found.values())
+
+
+def _keep_the_same(sides: Sides, cohorts: Sequence[CohortPlan], plan: TeamPlan, at_ms: int) -> bool:
+    """Whether both sides keep the very same of what these versions read: then they never differ.
+
+    They need not: what is kept may depend on the order of arrival.
+    """
+    if sides.live.inexact:
+        return False
+    live, history = advance(sides.live, plan, at_ms).record, sides.history
+    bounds = [plan.conditions[index] for index in {index for cohort in cohorts for index in cohort.conditions}]
+    selectors = {handle for bound in bounds for handle in bound.selectors}
+    names = {bound.register for bound in bounds if isinstance(bound, BoundRegister)}
+    return all(live.timelines.get(handle, ()) == history.timelines.get(handle, ()) for handle in selectors) and all(
+        live.registers.get(name) == history.registers.get(name) for name in names
+    )
 
 
 def _stored(sides: Sides, cohorts: Sequence[CohortPlan], plan: TeamPlan) -> Iterator[Difference]:
