@@ -11,6 +11,9 @@ its instant on: a store that lost its last seconds is then still behind it.
 every owner has folded the ones before the last. So owners who are busy slow this down, and it slows them by a bounded
 share.
 
+**Whose each distinct id is** goes before a team's first seeds: what told it came, as a rule, before anything was
+defined that routers would have read it for.
+
 What was sent is noted part by part. A process that takes over goes on with the first part that is not done; a part
 that is sent twice changes nothing.
 
@@ -183,7 +186,7 @@ class FillingIn:
             persons = await self._parts.history.persons(team.team)
             parts = -(-persons // self._parts.part_persons) or 1
             await self._note(msgspec.structs.replace(status, team=team.team, part=0, parts=parts))
-        if status.restores:
+        if status.restores or team.is_first:
             async with aclosing(self._parts.history.pairs(team.team)) as pairs:
                 await self._send(_of_pairs(pairs, team.team), registry_version, only)
         for number in range(self._status.part, self._status.parts):
