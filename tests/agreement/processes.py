@@ -48,8 +48,13 @@ class FencedSource(MemorySource):
         return await super().poll()
 
     async def commit(self, offsets: Mapping[Source, int]) -> None:
-        if not self.is_fenced:
-            await self.worried.call("commit offsets", lambda: super(FencedSource, self).commit(offsets))
+        generation = self._generation
+
+        async def take() -> None:
+            if not self.is_fenced and generation == self._generation:
+                await MemorySource.commit(self, offsets)
+
+        await self.worried.call("commit offsets", take)
 
 
 class Deltas:
