@@ -11,6 +11,9 @@ its instant on: a store that lost its last seconds is then still behind it.
 every owner has folded the ones before the last. So owners who are busy slow this down, and it slows them by a bounded
 share.
 
+**Whose each distinct id is** goes before a team's first seeds: what told it came, as a rule, before anything was
+defined that routers would have read it for.
+
 What was sent is noted part by part. A process that takes over goes on with the first part that is not done; a part
 that is sent twice changes nothing. A part that is too large to be read at once is halved, and so are those after it.
 
@@ -228,7 +231,7 @@ class FillingIn:
             await self._note(
                 msgspec.structs.replace(status, team=team.team, part=0, parts=parts, halvings=0, known=known)
             )
-        if status.restores:
+        if status.restores or team.is_first:
             async with aclosing(self._history.pairs(team.team)) as pairs:
                 await self._send(self._of_pairs(pairs, team.team), registry_version, only)
         while self._status.part < self._status.parts:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from cohort_store.conditions.condition import ConditionDefinition
 from cohort_store.definitions import leaves_of, parse_tree
+from cohort_store.inheriting import needs_history
 from cohort_store.plans import AnyBound, BoundRegister, TeamPlan, compile_plan
 from cohort_store.records import RESERVED_PREFIX
-from cohort_store.registry import Cohort, Registry
+from cohort_store.registry import Cohort, Registry, TeamRegistry
 from cohort_store.selectors import Selector
 from cohort_store.warming import need_of
 
@@ -26,6 +27,8 @@ class Wanted(NamedTuple):
     """What those read of events, by handle."""
     properties: frozenset[str]
     """What those read of persons."""
+    is_first: bool = False
+    """Whether nothing of the team was filled in before: whose its distinct ids are is not known either then."""
 
     @property
     def asks_nothing(self) -> bool:
@@ -68,7 +71,15 @@ def _of_teams(
         versions = (version for cohort in team.cohorts for version in cohort.versions)
         handles = frozenset(version.handle for version in versions if all_of_it or version.awaits_history) - without
         if handles:
-            yield _wanted(number, handles, plans[number])
+            is_first = not _has_history(team, plans[number])
+            yield _wanted(number, handles, plans[number])._replace(is_first=is_first)
+
+
+def _has_history(team: TeamRegistry, plan: TeamPlan) -> bool:
+    """Whether a version has its history that needs one."""
+    filled = {version.handle for cohort in team.cohorts for version in cohort.versions if version.backfilled}
+    indices = {index for cohort in plan.cohorts if cohort.handle in filled for index in cohort.conditions}
+    return any(needs_history(plan.conditions[index].condition) for index in indices)
 
 
 def _wanted(team: int, handles: frozenset[int], plan: TeamPlan) -> Wanted:

@@ -305,6 +305,26 @@ async def test_what_has_its_history_is_not_asked_for_again() -> None:
     assert world.parts_read == [0]
 
 
+async def test_before_a_teams_first_history_it_is_told_whose_each_distinct_id_is_and_then_not_again() -> None:
+    world = World(BUYERS, [bought(20, 21)])
+    await world.adopt()
+    told: list[int] = []
+    pairs = world.pairs
+
+    def counted(team: int) -> AsyncGenerator[Sequence[Pair], None]:
+        told.append(team)
+        return pairs(team)
+
+    world.pairs = counted  # type: ignore[method-assign]
+    begins = await world.fill()
+    assert (await world.store.persons([(1, "distinct-0")]), told) == (["person-0"], [1])
+    both = [*BUYERS, {"key": "often", "when": {**BUYERS[0]["when"], "n": 9}}]
+    world.registry = with_sources(registry_of(both, backfill(world.registry, begins)))
+    world.owner.follow(compile_plan(world.registry))
+    await world.fill()
+    assert told == [1]
+
+
 async def test_a_change_of_what_was_filled_in_has_that_for_its_cause() -> None:
     world = World(BUYERS, [bought(20, 21), bought(22)])
     await world.adopt()

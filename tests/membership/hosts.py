@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
+from cohort_store.clocks import Clock
+from cohort_store.memory import MemoryStore
 from processors.membership.owner import Owner, OwnerConfig
 from processors.membership.relay import Relay
 from processors.membership.worker import Parts, Worker
-from tests.membership.parts import Consumer, InterruptedStore, Plans, Publisher, Reader, Unreachable, Worried
-
-if TYPE_CHECKING:
-    from tests.membership.simulation import World
+from tests.membership.parts import Consumer, InterruptedStore, Log, Plans, Publisher, Reader, Unreachable, Worried
 
 SETTLE_S = 600.0
 
@@ -32,6 +31,26 @@ class Shape(NamedTuple):
 USUAL = Shape()
 
 
+class Process(Protocol):
+    """Whoever may be killed."""
+
+    def kill(self) -> None: ...
+
+
+class Surroundings(Protocol):
+    """What the workers of a simulated world share."""
+
+    random: Random
+    shape: Shape
+    stutter: float
+    script: Script
+    log: Log
+    store: MemoryStore
+
+    @property
+    def clock(self) -> Clock: ...
+
+
 @dataclass
 class Script:
     """Trouble for the workers: drawn with probabilities, or one at a given point. Counts every point."""
@@ -47,7 +66,7 @@ class Script:
     is_quiet: bool = False
 
     def __post_init__(self) -> None:
-        self.hosts: dict[str, Host] = {}
+        self.hosts: dict[str, Process] = {}
 
     async def pass_by(self, worker: str, point: str) -> None:
         if self.is_quiet:
@@ -76,7 +95,7 @@ class Script:
 class Host:
     """One membership process."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: Surroundings, name: str) -> None:
         worried = Worried(name, world.script)
         store = InterruptedStore(world.store, worried)
         shape = world.shape

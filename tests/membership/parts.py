@@ -55,17 +55,24 @@ class Log:
     partitions: int
     registry: Registry
     deltas: list[list[bytes]] = field(init=False)
+    beginnings: list[int] = field(init=False)
+    """By partition, the first offset of the deltas that has not expired."""
     changes: list[list[bytes]] = field(init=False)
     claims: Counter[int] = field(default_factory=Counter)
     dead: list[DeadLetter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.deltas = [[] for _ in range(self.partitions)]
+        self.beginnings = [0] * self.partitions
         self.changes = [[] for _ in range(self.partitions)]
         self.plan = compile_plan(self.registry)
 
     def define(self, registry: Registry) -> None:
         self.registry, self.plan = registry, compile_plan(registry)
+
+    def messages(self, partition: int, offset: int) -> list[DeltaMessage]:
+        """The deltas of a partition from an offset on."""
+        return [decode_message(value) for value in self.deltas[partition][offset:]]
 
     def append(self, partition: int, message: DeltaMessage) -> None:
         self.deltas[partition].append(encode_message(message))
@@ -80,7 +87,8 @@ class Reader:
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, Bounds]:
         async def look() -> dict[int, Bounds]:
-            return {number: Bounds(0, len(self.log.deltas[number])) for number in partitions}
+            log = self.log
+            return {number: Bounds(log.beginnings[number], len(log.deltas[number])) for number in partitions}
 
         return await self.worried.call("bounds", look)
 
@@ -121,19 +129,23 @@ class Consumer:
     stutter: float = 0.0
     messages: tuple[int, int] = (1, 4)
     """How many of a partition come in one fetch, at least and at most."""
+    wait_s: float = 0.02
     assigned: set[int] = field(default_factory=set)
     next: dict[int, int] = field(default_factory=dict)
     paused: set[int] = field(default_factory=set)
     remembered: dict[int, int] = field(default_factory=dict)
 
     async def fetch(self) -> Sequence[Fetched]:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(self.wait_s)
         await self.worried.trouble.pass_by(self.worried.worker, "before fetch")
         found: list[Fetched] = []
         for number in sorted(self.assigned - self.paused):
             next_ = start = self.next.get(number, 0)
             if start and self.random.random() < self.stutter:
                 start = self.random.randrange(start)
+            if next_ < self.log.beginnings[number]:
+                raise Unreachable(f"offset {next_} of partition {number} is out of range")
+            start = max(start, self.log.beginnings[number])
             values = self.log.deltas[number][start : start + self.random.randint(*self.messages)]
             found += [Fetched(number, start + index, 0, value) for index, value in enumerate(values)]
             self.next[number] = max(next_, start + len(values))

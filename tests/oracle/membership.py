@@ -206,17 +206,17 @@ def _aggregate(leaf: Plain, events: list[Event], t: int) -> bool:
     present = [event for event in inside if event.properties.get(leaf["property"]) is not None]
     if leaf["fn"] == "distinct":
         return _compares(
-            len({text(event.properties[leaf["property"]]) for event in present}), leaf["op"], leaf["value"]
+            len({text(event.properties[leaf["property"]]) for event in present}), leaf.get("op", "gte"), leaf["value"]
         )
     counted = {(event.time_ms, event.tag, millionths(event.properties[leaf["property"]])) for event in present}
     values = [value for _, _, value in counted if value is not None and not (leaf.get("non_negative") and value < 0)]
     threshold = millionths(leaf["value"]) or 0
     if leaf["fn"] == "sum":
-        return _compares(sum(values), leaf["op"], threshold)
+        return _compares(sum(values), leaf.get("op", "gte"), threshold)
     if not values:
         return False
     made = {"min": Fraction(min(values)), "max": Fraction(max(values)), "avg": Fraction(sum(values), len(values))}
-    return _compares(made[leaf["fn"]], leaf["op"], threshold)
+    return _compares(made[leaf["fn"]], leaf.get("op", "gte"), threshold)
 
 
 def millionths(value: Any) -> int | None:
