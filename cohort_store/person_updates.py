@@ -29,7 +29,7 @@ from cohort_store.records import VALUE_BYTES_MAX
 
 STATE_VERSION_MAX = 2**62
 """Of a person's state, as its source numbers it."""
-_STATES_ABOVE = 2**53
+STATES_ABOVE = 2**53
 """What a state's version is raised by: above every time in milliseconds, so that a state beats whatever events say."""
 _NOTHING: Properties = {}
 
@@ -63,7 +63,7 @@ def update_of(
 def state_of(properties: Properties, version: int, named: Collection[str]) -> PersonUpdate:
     """The writes of a whole state, to the registers in `named` alone. `version` is 0 to STATE_VERSION_MAX."""
     values = {name: properties.get(name) for name in named if version or name in properties}
-    return written({version + _STATES_ABOVE: values})
+    return written({version + STATES_ABOVE: values})
 
 
 def written(by_version: Mapping[int, Properties], refused: Collection[str] = ()) -> PersonUpdate:
