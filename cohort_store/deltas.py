@@ -13,8 +13,8 @@ Deltas are grouped by shard, since the sender has to work it out and the owner n
 
 A message of seeds, history that is filled in, begins with the byte 2, and has in the place of the marks what is whole
 again with it: ``[shard, warm_from_ms]``. A message of mends begins with the byte 3, and has there the stretch of time,
-``[from_ms, until_ms]``, in which its subjects' entries are all that there is. A message that says who is to be forgotten
-begins with the byte 4, and has there ``[at_ms, until_ms]``; its deltas name subjects and hold nothing.
+``[from_ms, until_ms]``, in which its subjects' entries are all that there is. One of erasures begins with the byte 4,
+and has there ``[at_ms, until_ms]``; its deltas name who is to be forgotten, and hold nothing.
 """
 
 from __future__ import annotations

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         24.0, ge=0, description="In so long everybody is compared with ClickHouse once; 0: only by muster reconcile."
     )
     reconcile_repair: bool = Field(False, description="Whether control makes good what it finds to differ.")
+    forget_days: float = Field(
+        30.0,
+        gt=0,
+        description="How long who was forgotten is kept from coming back; longer than topics keep.",
+    )
     group_prefix: str = Field("muster", description="First part of every consumer group's name.")
     session_timeout_ms: int = Field(6_000, ge=1_000, description="Consumer group session time-out.")
 

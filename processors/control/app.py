@@ -1,4 +1,4 @@
-"""The Faust app: two agents, ten timers, two windowed tables and three web views.
+"""The Faust app: two agents, eleven timers, two windowed tables and three web views.
 
 Its topics must exist before it starts, with their exact partitions (`topics_of`): it waits for ever otherwise.
 Only the process that owns the one partition of `muster.definitions` changes the registry; should two believe so,
@@ -43,6 +43,7 @@ from processors.control.reconciling import Reconciling
 from processors.control.restoring import Tables
 from processors.control.status import Ends, status_of
 from processors.definition_changes import MARKER_KEY
+from processors.forgetting.reminding import Reminding
 from processors.kafka.topics import DEFINITIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
 from processors.metrics import metrics_text
 
@@ -60,6 +61,8 @@ BACKFILL_S = 1.0
 """How often it is looked whether a version lacks its history."""
 RECONCILE_S = 5.0
 """How often it is looked whether it is time to compare some more persons with the history."""
+REMIND_S = 5.0
+"""How often it is looked whether a shard lost the tombstones of those who were forgotten."""
 FILL_S = 10.0
 """How often it is looked whether a shard may lack a part of a static list; see static_list.REFILLED_WITHIN_MS."""
 BATCH_CHANGES_MAX = 2_000
@@ -99,7 +102,8 @@ class Parts:
     filling: Filling
     backfill: FillingIn | None
     reconciling: Reconciling | None
-    """Both None where there is no history."""
+    reminding: Reminding | None
+    """All three None where there is no history."""
     clock: Clock
     elapsed_ms: Callable[[], int]
 
@@ -129,6 +133,7 @@ def build_app(settings: Settings, parts: Parts) -> faust.App:
     _compile_definitions(app, parts, turns)
     _keep_books(app, parts, flow)
     _tend_versions(turns, settings, parts)
+    _remind(turns, settings, parts)
     _tend(turns, settings, parts, flow)
     _show(app, settings, parts, flow)
     return app
@@ -243,6 +248,15 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
         (RECONCILE_S, compare_with_history),
     ):
         turns.every(interval_s, step)
+
+
+def _remind(turns: _Turns, settings: Settings, parts: Parts) -> None:
+    async def remind_of_the_forgotten() -> None:
+        if parts.reminding is not None:
+            positions = await parts.reader.positions(range(settings.shards))
+            await parts.reminding.remind(parts.compiler.registry.version, positions)
+
+    turns.every(REMIND_S, remind_of_the_forgotten)
 
 
 def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> None:

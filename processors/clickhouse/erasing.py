@@ -1,0 +1,105 @@
+"""Erasing somebody from the tables that Muster writes.
+
+By ALTER, which writes the parts anew that hold her: a lightweight DELETE only hides rows until parts are merged.
+The table `events` is touched only where Muster's archive made it; one that others fill is theirs to erase from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cohort_store.deltas import Erasure
+from cohort_store.subjects import Subject
+from processors.clickhouse import changes, drift, events
+from processors.clickhouse.client import connected
+from processors.clickhouse.event_owners import OF_TEAM, PAIRED
+from processors.clickhouse.forgotten import ForgottenTable
+from processors.forgetting.ports import ErasedRows
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import AsyncClient
+
+ANSWER_TIMEOUT_S = 3_600
+"""How long ClickHouse may take to write parts anew."""
+_WHOLE = {"mutations_sync": 2}
+"""On every replica, and only then an answer."""
+
+_IS_OURS = """
+SELECT count() = 4 FROM system.columns
+WHERE database = currentDatabase() AND table = 'events'
+    AND name IN ('_topic', '_partition', '_offset', '_timestamp')
+"""
+# Hers is what the newest event of a distinct id says, as wherever events are given to persons.
+_HER_IDS = f"""
+WITH paired AS ({PAIRED})
+SELECT distinct_id FROM paired WHERE owner = {{person:String}}
+UNION DISTINCT
+SELECT {{person:String}} WHERE {{person:String}} NOT IN (SELECT distinct_id FROM paired)
+"""  # noqa: S608 - parts of ours
+_HER_EVENTS = f"""
+{OF_TEAM}
+AND (person_id = {{person:String}} OR (person_id = '' AND distinct_id IN {{ids:Array(String)}}))
+AND least(timestamp, _timestamp) <= fromUnixTimestamp64Milli({{at:Int64}})
+"""
+_HER_CHANGES = """
+team = {team:UInt32} AND kind = 0 AND person = {person:String}
+AND (changed_at <= fromUnixTimestamp64Milli({at:Int64}) OR cause = 'erase')
+"""
+_NAMES_HER = "team = {team:UInt32} AND has(persons, {person:String})"
+_WITHOUT_HER = """
+kinds = arrayFilter((kind, person) -> person != {person:String}, kinds, persons),
+persons = arrayFilter(person -> person != {person:String}, persons)
+"""
+
+
+class ErasingPast:
+    """See ``processors.forgetting.ports.Past``."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def is_there(self) -> bool:
+        """Whether there is a table of events that Muster's archive made."""
+        async with connected(self._url) as client:
+            return bool(await client.command(_IS_OURS))
+
+    async def distinct_ids(self, person: Subject) -> list[str]:
+        """The distinct ids that are a person's by the archived events."""
+        asked = {"team": person.team, "person": person.id}
+        async with connected(self._url) as client:
+            if not await client.command(_IS_OURS):
+                return []
+            return sorted(str(row[0]) for row in await _rows(client, _HER_IDS, asked))
+
+    async def keep_away(self, subjects: Collection[Subject], erasure: Erasure) -> None:
+        """Let nobody write again what is of these, persons and distinct ids, and from before."""
+        table = ForgottenTable(self._url)
+        try:
+            await table.add(subjects, erasure)
+        finally:
+            await table.close()
+
+    async def erase(self, person: Subject, distinct_ids: Sequence[str], at_ms: int) -> ErasedRows:
+        """Erase what is from an instant or before, and return when it is gone."""
+        asked = {"team": person.team, "person": person.id, "ids": list(distinct_ids), "at": at_ms}
+        async with connected(self._url, ANSWER_TIMEOUT_S) as client:
+            return ErasedRows(
+                await _erase(client, events.TABLE, _HER_EVENTS, asked) if await client.command(_IS_OURS) else 0,
+                await _erase(client, changes.TABLE, _HER_CHANGES, asked),
+                await _erase(client, drift.TABLE, _NAMES_HER, asked, f"UPDATE {_WITHOUT_HER}"),
+            )
+
+
+async def _erase(client: AsyncClient, table: str, condition: str, asked: dict[str, Any], act: str = "DELETE") -> int:
+    if not await client.command(f"EXISTS TABLE {table}"):
+        return 0
+    ((count,),) = await _rows(client, f"SELECT count() FROM {table} WHERE {condition}", asked)  # noqa: S608
+    if count:
+        await client.command(f"ALTER TABLE {table} {act} WHERE {condition}", asked, settings=_WHOLE)
+    return int(count)
+
+
+async def _rows(client: AsyncClient, sql: str, asked: dict[str, Any]) -> Sequence[Sequence[Any]]:
+    rows: Sequence[Sequence[Any]] = (await client.query(sql, asked)).result_rows
+    return rows
