@@ -307,6 +307,7 @@ def plan_sweep(
     instant: Instant,
     *,
     is_last: bool,
+    cause: Cause = Cause.EDIT,
 ) -> Step:
     """Look at a page of records with a new plan, at the shard's present instant; tell what an edit changed.
 
@@ -315,7 +316,7 @@ def plan_sweep(
     draft = _draft(shard, plan, shard.position.now_ms, instant)
     for subject in subjects:
         before = records.get(subject, EMPTY)
-        draft.advance(subject, before, None, Cause.EDIT)
+        draft.advance(subject, before, None, cause)
     position = shard.position._replace(ready=plan.version) if is_last else shard.position
     return _finish(draft, shard.next_due_ms, position)
 
