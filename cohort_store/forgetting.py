@@ -41,8 +41,17 @@ def erased(record: Record, forgotten: Forgotten) -> Record:
     """What is left of a record, and the tombstone. Her memberships stay what they were, until they are asked anew.
 
     An entry that is dated later stays, unless it waits for its time: then it came before it happened. Of her registers
-    nothing stays, since a write may be dated later than it came.
+    nothing stays, since a write may be dated later than it came. Where that was done before, all that there is is new.
     """
+    present = record.forgotten or forgotten
+    states = highest_state(version for version, _ in record.registers.values())
+    tombstone = Forgotten(
+        max(forgotten.at_ms, present.at_ms),
+        max(forgotten.until_ms, present.until_ms),
+        max(forgotten.state, present.state),
+    )
+    if record.forgotten is not None and record.forgotten.at_ms >= forgotten.at_ms:
+        return record._replace(forgotten=tombstone)
     waiting = {(selector, time_ms, tag) for time_ms, selector, tag in record.ahead}
     lines = {
         selector: tuple(entry for entry in line if entry[0] > forgotten.at_ms and (selector, *entry[:2]) not in waiting)
@@ -50,14 +59,9 @@ def erased(record: Record, forgotten: Forgotten) -> Record:
     }
     timelines = {selector: line for selector, line in lines.items() if line}
     inexact = {selector: lost_ms for selector, lost_ms in record.inexact.items() if lost_ms > forgotten.at_ms}
-    states = highest_state(version for version, _ in record.registers.values())
-    present = record.forgotten or forgotten
-    tombstone = Forgotten(
-        max(forgotten.at_ms, present.at_ms),
-        max(forgotten.until_ms, present.until_ms),
-        max(forgotten.state, present.state, states),
+    return Record(
+        record.memberships, timelines, {}, (), inexact, tombstone._replace(state=max(states, tombstone.state))
     )
-    return Record(record.memberships, timelines, {}, (), inexact, tombstone)
 
 
 def highest_state(versions: Iterable[int]) -> int:

@@ -1,4 +1,4 @@
-"""The Faust app: two agents, eleven timers, two windowed tables and three web views.
+"""The Faust app: two agents, ten timers, two windowed tables and three web views.
 
 Its topics must exist before it starts, with their exact partitions (`topics_of`): it waits for ever otherwise.
 Only the process that owns the one partition of `muster.definitions` changes the registry; should two believe so,
@@ -61,8 +61,6 @@ BACKFILL_S = 1.0
 """How often it is looked whether a version lacks its history."""
 RECONCILE_S = 5.0
 """How often it is looked whether it is time to compare some more persons with the history."""
-REMIND_S = 5.0
-"""How often it is looked whether a shard lost the tombstones of those who were forgotten."""
 FILL_S = 10.0
 """How often it is looked whether a shard may lack a part of a static list; see static_list.REFILLED_WITHIN_MS."""
 BATCH_CHANGES_MAX = 2_000
@@ -133,7 +131,6 @@ def build_app(settings: Settings, parts: Parts) -> faust.App:
     _compile_definitions(app, parts, turns)
     _keep_books(app, parts, flow)
     _tend_versions(turns, settings, parts)
-    _remind(turns, settings, parts)
     _tend(turns, settings, parts, flow)
     _show(app, settings, parts, flow)
     return app
@@ -228,7 +225,8 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
 
     async def backfill() -> None:
         if parts.backfill is not None and compiler.registry.sources:
-            # First: a shard that is whole again has its part of every list too.
+            # First: a shard that is whole again keeps away who was forgotten, and has its part of every list too.
+            await _remind_of_the_forgotten(settings, parts)
             await fill_lists()
             again = await parts.backfill.asked_again()
             if again:
@@ -250,13 +248,10 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
         turns.every(interval_s, step)
 
 
-def _remind(turns: _Turns, settings: Settings, parts: Parts) -> None:
-    async def remind_of_the_forgotten() -> None:
-        if parts.reminding is not None:
-            positions = await parts.reader.positions(range(settings.shards))
-            await parts.reminding.remind(parts.compiler.registry.version, positions)
-
-    turns.every(REMIND_S, remind_of_the_forgotten)
+async def _remind_of_the_forgotten(settings: Settings, parts: Parts) -> None:
+    if parts.reminding is not None:
+        positions = await parts.reader.positions(range(settings.shards))
+        await parts.reminding.remind(parts.compiler.registry.version, positions)
 
 
 def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> None:

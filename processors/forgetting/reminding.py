@@ -1,4 +1,8 @@
-"""Shards that began anew are told again whom to keep away: they lost the tombstones with the records."""
+"""Shards that began anew are told again whom to keep away: they lost the tombstones with the records.
+
+That goes into the topic before the history that they are filled with, which so adds nothing from before, and brings
+back what is new of somebody forgotten.
+"""
 
 from __future__ import annotations
 

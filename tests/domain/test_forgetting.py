@@ -116,6 +116,12 @@ def test_she_may_be_forgotten_again_and_the_later_instant_counts_in_any_order() 
     assert erased(erased(EMPTY, later), FORGOTTEN).forgotten == later
 
 
+def test_to_be_told_again_that_she_was_forgotten_leaves_what_is_new_of_her() -> None:
+    back = after(set_plan((AT + 1, '"pro"')), after(bought(AT + 1), ERASED))
+    assert erased(back, FORGOTTEN) == back
+    assert erased(back, Forgotten(AT + 1, UNTIL)) == Record(back.memberships, forgotten=Forgotten(AT + 1, UNTIL))
+
+
 def test_the_tombstone_goes_by_the_records_timer_and_not_a_millisecond_before() -> None:
     held = advance(ERASED, PLAN, UNTIL - 1)
     assert (held.record, held.due_ms, held.is_whole) == (ERASED, UNTIL, True)
