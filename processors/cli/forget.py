@@ -54,22 +54,34 @@ def forget(
     shared = invocation(context, as_json)
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("nobody can be asked here, and nothing brings her back: say --yes")
-    named = [checked_id(each) for each in distinct_ids]
-    done = run_async(_forget(shared.settings(), (team, checked_id(person)), named, asking=not yes))
+    settings, named = shared.settings(), [checked_id(each) for each in distinct_ids]
+    found = run_async(_look_up(settings, (team, checked_id(person)), named))
+    if not yes and not typer.confirm(_question(found), err=True):
+        raise Failed("nothing was erased")
+    done = run_async(_forget(settings, found))
     shared.answer(done, lambda console: _show(console, done))
 
 
-async def _forget(settings: Settings, whom: tuple[int, str], named: Sequence[str], *, asking: bool) -> dict[str, Any]:
-    from cohort_store.deltas import Erasure
+async def _look_up(settings: Settings, whom: tuple[int, str], named: Sequence[str]) -> Hers:
+    """Whom an id means, and her distinct ids."""
     from processors.cli.roll import opened_roll
-    from processors.forgetting.erasing import erase, hers
+    from processors.forgetting.erasing import hers
     from processors.forgetting.wiring import opened_parts
 
     async with opened_roll(settings) as roll, opened_parts(settings, roll.registry) as parts:
         subject, by_distinct_id = await roll.subject(*whom)
-        found = await hers(parts, subject, [*named, *([whom[1]] if by_distinct_id else [])])
-        if asking and not typer.confirm(_question(found), err=True):
-            raise Failed("nothing was erased")
+        return await hers(parts, subject, [*named, *([whom[1]] if by_distinct_id else [])])
+
+
+async def _forget(settings: Settings, found: Hers) -> dict[str, Any]:
+    """Erase her; what was erased, and what cannot be reached."""
+    from cohort_store.deltas import Erasure
+    from processors.cli.roll import opened_roll
+    from processors.forgetting.erasing import erase
+    from processors.forgetting.wiring import opened_parts
+
+    subject = found.person
+    async with opened_roll(settings) as roll, opened_parts(settings, roll.registry) as parts:
         (record,) = await roll.reader.records([subject])
         cohorts = await _cohorts_of(roll, subject)
         now_ms = clock_from(settings.clock).now_ms()

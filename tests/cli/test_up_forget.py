@@ -1,7 +1,9 @@
 """Forgetting somebody through every real part: she is gone, and what comes again of her does not bring her back."""
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import clickhouse_connect
@@ -51,6 +53,13 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         running.process.wait(END_S_MAX)
 
 
+class Terminal(StringIO):
+    """Somebody who types this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def asked(up: Up, sql: str) -> Any:
     """One figure out of ClickHouse."""
     with clickhouse_connect.get_client(dsn=up.addresses["history"]) as client:
@@ -73,6 +82,12 @@ def test_who_is_forgotten_is_gone_and_what_comes_again_of_her_does_not_bring_her
     refused = up.muster("forget", "d-ann")
     assert refused.returncode == 2
     assert "say --yes" in refused.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", Terminal("n\n"))
+        declined = up.muster("forget", "d-ann")
+    assert (declined.returncode, written(up, "ann")) == (1, 8)
+    assert "Erase ann of team 1 with 2 distinct ids (ann, d-ann) for good? [y/N]:" in declined.stderr
+    assert "nothing was erased" in declined.stderr
     done = up.answer("forget", "d-ann", "--yes")
     assert (done["person"], done["distinct_ids"]) == ("ann", ["ann", "d-ann"])
     assert done["left"] == ["buyers", "first", "pro", "vips"]
