@@ -13,8 +13,9 @@ from cohort_store.deltas import Erasure
 from cohort_store.subjects import Subject
 from processors.clickhouse import changes, drift, events
 from processors.clickhouse.client import connected
-from processors.clickhouse.event_owners import OF_TEAM, PAIRED
+from processors.clickhouse.event_owners import OF_TEAM, paired
 from processors.clickhouse.forgotten import ForgottenTable
+from processors.clickhouse.translation import literals
 from processors.forgetting.ports import ErasedRows
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT_S = 3_600
 """How long ClickHouse may take to write parts anew."""
+IDS_A_STATEMENT = 200
+"""Distinct ids; so many fit into a statement, whatever their lengths."""
 _WHOLE = {"mutations_sync": 2}
 """On every replica, and only then an answer."""
 
@@ -31,17 +34,20 @@ WHERE database = currentDatabase() AND table = 'events'
     AND name IN ('_topic', '_partition', '_offset', '_timestamp')
 """
 # Hers is what the newest event of a distinct id says, as wherever events are given to persons.
+_CONCERNED = f"""
+{OF_TEAM} AND distinct_id IN (
+    SELECT distinct_id FROM events
+    WHERE {OF_TEAM} AND (person_id = {{person:String}} OR distinct_id = {{person:String}})
+)
+"""  # noqa: S608 - a part of ours
 _HER_IDS = f"""
-WITH paired AS ({PAIRED})
+WITH paired AS ({paired(_CONCERNED)})
 SELECT distinct_id FROM paired WHERE owner = {{person:String}}
 UNION DISTINCT
 SELECT {{person:String}} WHERE {{person:String}} NOT IN (SELECT distinct_id FROM paired)
 """  # noqa: S608 - parts of ours
-_HER_EVENTS = f"""
-{OF_TEAM}
-AND (person_id = {{person:String}} OR (person_id = '' AND distinct_id IN {{ids:Array(String)}}))
-AND least(timestamp, _timestamp) <= fromUnixTimestamp64Milli({{at:Int64}})
-"""
+_OLD_EVENTS = f"{OF_TEAM} AND least(timestamp, _timestamp) <= fromUnixTimestamp64Milli({{at:Int64}})"
+_HER_EVENTS = f"{_OLD_EVENTS} AND person_id = {{person:String}}"
 _HER_CHANGES = """
 team = {team:UInt32} AND kind = 0 AND person = {person:String}
 AND (changed_at <= fromUnixTimestamp64Milli({at:Int64}) OR cause = 'erase')
@@ -82,13 +88,24 @@ class ErasingPast:
 
     async def erase(self, person: Subject, distinct_ids: Sequence[str], at_ms: int) -> ErasedRows:
         """Erase what is from an instant or before, and return when it is gone."""
-        asked = {"team": person.team, "person": person.id, "ids": list(distinct_ids), "at": at_ms}
+        asked = {"team": person.team, "person": person.id, "at": at_ms}
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
+            is_ours = await client.command(_IS_OURS)
             return ErasedRows(
-                await _erase(client, events.TABLE, _HER_EVENTS, asked) if await client.command(_IS_OURS) else 0,
+                await _erase_events(client, distinct_ids, asked) if is_ours else 0,
                 await _erase(client, changes.TABLE, _HER_CHANGES, asked),
                 await _erase(client, drift.TABLE, _NAMES_HER, asked, f"UPDATE {_WITHOUT_HER}"),
             )
+
+
+async def _erase_events(client: AsyncClient, distinct_ids: Sequence[str], asked: dict[str, Any]) -> int:
+    count = await _erase(client, events.TABLE, _HER_EVENTS, asked)
+    for first in range(0, len(distinct_ids), IDS_A_STATEMENT):
+        some = literals.texts(distinct_ids[first : first + IDS_A_STATEMENT])
+        count += await _erase(
+            client, events.TABLE, f"{_OLD_EVENTS} AND person_id = '' AND distinct_id IN {some}", asked
+        )
+    return count
 
 
 async def _erase(client: AsyncClient, table: str, condition: str, asked: dict[str, Any], act: str = "DELETE") -> int:

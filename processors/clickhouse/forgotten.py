@@ -13,11 +13,13 @@ that this makes bear the ids too. A row goes when it is no longer needed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cohort_store.deltas import Erasure
+from cohort_store.errors import Retry
 from cohort_store.forgetting import Forgettings
 from cohort_store.subjects import Subject
 from processors.clickhouse.client import connect, translated
@@ -58,17 +60,15 @@ class ForgottenTable:
 
     async def add(self, subjects: Collection[Subject], erasure: Erasure) -> None:
         """Nothing of these, persons and distinct ids, may be written again. Twice is as good as once."""
-        client = await self._connected()
         at, until = (datetime.fromtimestamp(time_ms / 1_000, UTC) for time_ms in erasure)
         kept_s = -(-(erasure.until_ms - erasure.at_ms) // 1_000)
         rows = [(*subject, at, until, kept_s) for subject in subjects]
-        with translated():
+        async with self._connected() as client:
             await client.insert(TABLE, rows, column_names=_COLUMNS)
 
     async def rows(self) -> list[Kept]:
         """All that is kept."""
-        client = await self._connected()
-        with translated():
+        async with self._connected() as client:
             found = (await client.query(_READ)).result_rows
         return [Kept(Subject(int(t), int(k), str(i)), Erasure(int(at), int(until))) for t, k, i, at, until in found]
 
@@ -86,10 +86,17 @@ class ForgottenTable:
             with translated():
                 await client.close()
 
-    async def _connected(self) -> AsyncClient:
-        if self._client is None:
-            client = await connect(self._url)
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncClient]:
+        """After a failure the next one connects anew, and makes sure of the table, should it be gone."""
+        try:
+            if self._client is None:
+                self._client = await connect(self._url)
+                with translated():
+                    await self._client.command(CREATE_SQL)
             with translated():
-                await client.command(CREATE_SQL)
-            self._client = client
-        return self._client
+                yield self._client
+        except Retry:
+            with suppress(Retry):
+                await self.close()
+            raise

@@ -9,9 +9,11 @@ import pytest
 from cohort_store.changes import Cause, Change
 from cohort_store.deltas import Erasure
 from cohort_store.durations import format_instant
+from cohort_store.errors import Retry
 from cohort_store.forgetting import Forgettings, Origin
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject
 from processors.archive import worker
+from processors.clickhouse import erasing
 from processors.clickhouse.changes import ChangesTable
 from processors.clickhouse.drift import DriftTable
 from processors.clickhouse.erasing import ErasingPast
@@ -162,3 +164,26 @@ def test_what_is_from_before_is_told_to_the_millisecond(time_ms: int, is_kept_aw
     assert kept.was(SHE, time_ms) is is_kept_away
     assert not kept.keep_away(Origin(2, "ann", None, time_ms, time_ms))
     assert not kept.was(Subject(1, PERSON, "bob"), time_ms)
+
+
+async def test_more_distinct_ids_than_one_statement_holds_go_all_and_strange_ones_too(
+    clickhouse: ClickHouse, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "IDS_A_STATEMENT", 2)
+    ids = ["a", "b{c:String}", "d\\'e", "f\n", "%s"]
+    table = EventsTable(url)
+    await table.insert([row(number, "ann", each) for number, each in enumerate(ids)])
+    await table.insert([row(number + 10, "", each) for number, each in enumerate(ids)])
+    await table.close()
+    past = ErasingPast(url)
+    assert await past.distinct_ids(SHE) == sorted(["ann", *ids])
+    assert await past.erase(SHE, ids, NOW_MS) == ErasedRows(events=10)
+    assert offsets(clickhouse) == []
+
+
+async def test_a_table_that_was_lost_is_made_again(clickhouse: ClickHouse, forgotten: ForgottenTable) -> None:
+    await forgotten.add([SHE], ERASURE)
+    asked(clickhouse, "DROP TABLE forgotten")
+    with pytest.raises(Retry):
+        await forgotten.read()
+    assert await forgotten.read() == Forgettings()
