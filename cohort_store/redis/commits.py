@@ -57,7 +57,11 @@ def _add_records(arguments: list[Argument], writes: tuple[RecordWrite, ...]) -> 
 def _nobodys(writes: Sequence[DistinctIdWrite]) -> list[Argument]:
     nobodys: list[Argument] = []
     for write in writes:
-        nobodys += (pack_distinct_id(write.team, write.distinct_id), pack_person(write.version, ""), write.kept_ms)
+        nobodys += (
+            pack_distinct_id(write.team, write.distinct_id),
+            pack_person(write.version, ""),
+            max(1, write.kept_ms),
+        )
     return nobodys
 
 

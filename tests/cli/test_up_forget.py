@@ -107,6 +107,8 @@ def test_who_is_forgotten_is_gone_and_what_comes_again_of_her_does_not_bring_her
     eventually(lambda: written(up, "ann") == 1 + 1)
     assert members(up, "buyers") == members(up, "first") == members(up, "pro") == members(up, "vips") == {"bob"}
     assert members(up, "quiet") == {"bob"}
+    compared = up.answer("reconcile", "buyers", "first", "pro", "quiet", "lookers")
+    assert [each.get("drifted", []) for each in compared["agreements"]] == [[]] * 5
     assert [each["times"] for each in up.answer("person", "d-ann")["record"]["timelines"]]
     assert [stay["cohort"] for stay in up.answer("history", "ann")["stays"]] == ["lookers"]
 
