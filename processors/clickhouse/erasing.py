@@ -6,7 +6,7 @@ The table `events` is touched only where Muster's archive made it; one that othe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cohort_store.deltas import Erasure
@@ -46,16 +46,17 @@ SELECT distinct_id FROM paired WHERE owner = {{person:String}}
 UNION DISTINCT
 SELECT {{person:String}} WHERE {{person:String}} NOT IN (SELECT distinct_id FROM paired)
 """  # noqa: S608 - parts of ours
-_OLD_EVENTS = f"{OF_TEAM} AND least(timestamp, _timestamp) <= fromUnixTimestamp64Milli({{at:Int64}})"
-_HER_EVENTS = f"{_OLD_EVENTS} AND person_id = {{person:String}}"
+# With literals: a mutation is written down as text, and not every ClickHouse puts parameters' values into it.
+_OLD_EVENTS = "team_id = {team} AND least(timestamp, _timestamp) <= fromUnixTimestamp64Milli({at})"
+_HER_EVENTS = f"{_OLD_EVENTS} AND person_id = {{person}}"
 _HER_CHANGES = """
-team = {team:UInt32} AND kind = 0 AND person = {person:String}
-AND (changed_at <= fromUnixTimestamp64Milli({at:Int64}) OR cause = 'erase')
+team = {team} AND kind = 0 AND person = {person}
+AND (changed_at <= fromUnixTimestamp64Milli({at}) OR cause = 'erase')
 """
-_NAMES_HER = "team = {team:UInt32} AND has(persons, {person:String})"
+_NAMES_HER = "team = {team} AND has(persons, {person})"
 _WITHOUT_HER = """
-kinds = arrayFilter((kind, person) -> person != {person:String}, kinds, persons),
-persons = arrayFilter(person -> person != {person:String}, persons)
+kinds = arrayFilter((kind, person) -> person != {person}, kinds, persons),
+persons = arrayFilter(person -> person != {person}, persons)
 """
 
 
@@ -88,35 +89,40 @@ class ErasingPast:
 
     async def erase(self, person: Subject, distinct_ids: Sequence[str], at_ms: int) -> ErasedRows:
         """Erase what is from an instant or before, and return when it is gone."""
-        asked = {"team": person.team, "person": person.id, "at": at_ms}
+        old = {
+            "team": literals.integer(person.team),
+            "person": literals.text(person.id),
+            "at": f"toInt64({literals.integer(at_ms)})",
+        }
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
             is_ours = await client.command(_IS_OURS)
+            rows_of_events = 0
+            for condition in _conditions(distinct_ids) if is_ours else ():
+                rows_of_events += await _erase(client, events.TABLE, condition.format(**old))
             return ErasedRows(
-                await _erase_events(client, distinct_ids, asked) if is_ours else 0,
-                await _erase(client, changes.TABLE, _HER_CHANGES, asked),
-                await _erase(client, drift.TABLE, _NAMES_HER, asked, f"UPDATE {_WITHOUT_HER}"),
+                rows_of_events,
+                await _erase(client, changes.TABLE, _HER_CHANGES.format(**old)),
+                await _erase(client, drift.TABLE, _NAMES_HER.format(**old), f"UPDATE {_WITHOUT_HER.format(**old)}"),
             )
 
 
-async def _erase_events(client: AsyncClient, distinct_ids: Sequence[str], asked: dict[str, Any]) -> int:
-    count = await _erase(client, events.TABLE, _HER_EVENTS, asked)
+def _conditions(distinct_ids: Sequence[str]) -> Iterator[str]:
+    """What her events are, in statements that are not too long."""
+    yield _HER_EVENTS
     for first in range(0, len(distinct_ids), IDS_A_STATEMENT):
         some = literals.texts(distinct_ids[first : first + IDS_A_STATEMENT])
-        count += await _erase(
-            client, events.TABLE, f"{_OLD_EVENTS} AND person_id = '' AND distinct_id IN {some}", asked
-        )
-    return count
+        yield f"{_OLD_EVENTS} AND person_id = '' AND distinct_id IN {some}"
 
 
-async def _erase(client: AsyncClient, table: str, condition: str, asked: dict[str, Any], act: str = "DELETE") -> int:
+async def _erase(client: AsyncClient, table: str, condition: str, act: str = "DELETE") -> int:
     if not await client.command(f"EXISTS TABLE {table}"):
         return 0
-    ((count,),) = await _rows(client, f"SELECT count() FROM {table} WHERE {condition}", asked)  # noqa: S608
+    ((count,),) = await _rows(client, f"SELECT count() FROM {table} WHERE {condition}")  # noqa: S608
     if count:
-        await client.command(f"ALTER TABLE {table} {act} WHERE {condition}", asked, settings=_WHOLE)
+        await client.command(f"ALTER TABLE {table} {act} WHERE {condition}", settings=_WHOLE)
     return int(count)
 
 
-async def _rows(client: AsyncClient, sql: str, asked: dict[str, Any]) -> Sequence[Sequence[Any]]:
+async def _rows(client: AsyncClient, sql: str, asked: dict[str, Any] | None = None) -> Sequence[Sequence[Any]]:
     rows: Sequence[Sequence[Any]] = (await client.query(sql, asked)).result_rows
     return rows
