@@ -354,7 +354,7 @@ class Owner:
         records = self.partitions[self._partition_of(shard)].records
         unasked = [subject for subject in subjects if subject not in records]
         await self._load({shard.number: subjects})
-        differing = outdated(subjects, records, self.plan, shard.position.now_ms)
+        differing = outdated(dict.fromkeys(subjects), records, self.plan, shard.position.now_ms)
         while differing:
             some = differing[: shard.records_max]
             instant = self._instants([shard])[shard.number]
