@@ -23,6 +23,8 @@ class Cause(StrEnum):
     MERGE = "merge"
     EDIT = "edit"
     RECONCILE = "reconcile"
+    ERASE = "erase"
+    """She was forgotten: let go of whatever is held of her. The change says what holds for somebody never seen."""
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -13,7 +13,8 @@ Deltas are grouped by shard, since the sender has to work it out and the owner n
 
 A message of seeds, history that is filled in, begins with the byte 2, and has in the place of the marks what is whole
 again with it: ``[shard, warm_from_ms]``. A message of mends begins with the byte 3, and has there the stretch of time,
-``[from_ms, until_ms]``, in which its subjects' entries are all that there is.
+``[from_ms, until_ms]``, in which its subjects' entries are all that there is. One of erasures begins with the byte 4,
+and has there ``[at_ms, until_ms]``; its deltas name who is to be forgotten, and hold nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from cohort_store.subjects import Subject, shard_of
 SCHEMA = b"\x01"
 SEEDS_SCHEMA = b"\x02"
 MENDS_SCHEMA = b"\x03"
+FORGETS_SCHEMA = b"\x04"
 MESSAGE_BYTES_MAX = 512 * 1024
 
 
@@ -82,6 +84,13 @@ class Stretch(NamedTuple):
     until_ms: int
 
 
+class Erasure(NamedTuple):
+    """As of when somebody is forgotten, and until when what is older is kept away."""
+
+    at_ms: int
+    until_ms: int
+
+
 class ShardDeltas(NamedTuple):
     """The deltas of a message that belong to one shard, in order."""
 
@@ -101,6 +110,8 @@ class DeltaMessage(NamedTuple):
     restored: tuple[Restored, ...] = ()
     mended: Stretch | None = None
     """Given: its deltas mend records that went wrong. Of a subject's entries in it, only those given are true."""
+    erasure: Erasure | None = None
+    """Given: its subjects, persons and distinct ids, are to be forgotten."""
 
     @property
     def deltas(self) -> tuple[Delta, ...]:
@@ -122,6 +133,7 @@ PackedGroup = tuple[int, Sequence[bytes]]
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], tuple[Mark, ...]])
 _mends_decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], Stretch])
+_forgets_decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], Erasure])
 _seeds_decoder = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[ShardDeltas, ...], tuple[Restored, ...]])
 
 
@@ -157,12 +169,17 @@ def pack_mends(message_id: bytes, registry_version: int, groups: Sequence[Packed
     return _packed(MENDS_SCHEMA, message_id, registry_version, groups, mended)
 
 
+def pack_forgets(message_id: bytes, registry_version: int, groups: Sequence[PackedGroup], erasure: Erasure) -> bytes:
+    """A whole message of who is to be forgotten."""
+    return _packed(FORGETS_SCHEMA, message_id, registry_version, groups, erasure)
+
+
 def _packed(
     schema: bytes,
     message_id: bytes,
     registry_version: int,
     groups: Sequence[PackedGroup],
-    last: Sequence[Mark] | Sequence[Restored] | Stretch,
+    last: Sequence[Mark] | Sequence[Restored] | Stretch | Erasure,
 ) -> bytes:
     parts = [schema, b"\x94", _encoder.encode(message_id), _encoder.encode(registry_version), _length(groups)]
     for shard, deltas in groups:
@@ -179,6 +196,8 @@ def _length(items: Sequence[object]) -> bytes:
 def encode_message(message: DeltaMessage) -> bytes:
     """A whole message."""
     groups = [(shard, [encode_delta(delta) for delta in deltas]) for shard, deltas in message.shards]
+    if message.erasure is not None:
+        return pack_forgets(message.id, message.registry_version, groups, message.erasure)
     if message.mended is not None:
         return pack_mends(message.id, message.registry_version, groups, message.mended)
     if message.is_seeds:
@@ -198,6 +217,9 @@ def decode_message(raw: bytes) -> DeltaMessage:
         if schema == MENDS_SCHEMA:
             message_id, version, shards, mended = _mends_decoder.decode(memoryview(raw)[1:])
             return DeltaMessage(message_id, version, shards, mended=mended)
+        if schema == FORGETS_SCHEMA:
+            message_id, version, shards, erasure = _forgets_decoder.decode(memoryview(raw)[1:])
+            return DeltaMessage(message_id, version, shards, erasure=erasure)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise Reject(f"delta message of {len(raw)} bytes is not readable: {error}") from None
     raise Reject(f"delta message starts with {schema!r}, which is no schema known here; is its sender newer?")

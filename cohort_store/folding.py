@@ -2,7 +2,8 @@
 
 **State rule.** A record is the union of what it was and what came, pruned to what the active conditions
 keep (`Condition.keep`); of a register's writes the highest is kept, as long as a condition names it. Nothing else
-ever changes it, so order, duplicates and redelivery do not matter.
+ever changes it, so order, duplicates and redelivery do not matter. Of somebody who was forgotten, what her tombstone
+keeps away (forgetting.py) counts as if it had never come.
 
 **Evaluation rule.** After that, the cohorts that read a changed timeline or register are asked anew, at one instant;
 a timer asks all of them. What differs from the stored memberships is the change. Where a timeline was cut at a cap,
@@ -18,8 +19,9 @@ from typing import NamedTuple
 
 from cohort_store.deltas import Delta
 from cohort_store.exactness import after_cutting, next_change_of, verdict_of
+from cohort_store.forgetting import admitted
 from cohort_store.plans import AnyBound, Ask, BoundRegister, CohortPlan, TeamPlan, Touched
-from cohort_store.records import EMPTY, Ahead, Record, Register, register_wins
+from cohort_store.records import EMPTY, Ahead, Forgotten, Record, Register, register_wins
 from cohort_store.timelines import Entry, Timeline, union
 
 AHEAD_MAX = 1_024
@@ -55,6 +57,8 @@ def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> F
     `now` must not be lower than at the record's last fold. Unless the answer `is_whole`, `due_ms` covers the
     touched conditions only: the caller keeps the earlier of it and what is stored.
     """
+    if record.forgotten is not None:
+        deltas = [admitted(delta, record.forgotten) for delta in deltas]
     entries, written, arriving = _gather(record, deltas, plan)
     ahead: tuple[Ahead, ...] = record.ahead
     overflow: tuple[Ahead, ...] = ()
@@ -69,7 +73,9 @@ def fold(record: Record, deltas: Iterable[Delta], plan: TeamPlan, now: int) -> F
     if not changed and not written and not overflow:
         return Replayed()
     registers = {**record.registers, **written} if written else record.registers
-    merged = Record(record.memberships, {**record.timelines, **changed}, registers, ahead, record.inexact)
+    merged = Record(
+        record.memberships, {**record.timelines, **changed}, registers, ahead, record.inexact, record.forgotten
+    )
     folded = _settle(merged, _touched(plan, changed, written), plan, now)
     if overflow:
         return folded._replace(overflow=overflow)
@@ -89,7 +95,7 @@ def advance(record: Record, plan: TeamPlan, now: int) -> Folded:
     if registers and any(name not in plan.register_readers for name in registers):
         registers = {name: register for name, register in registers.items() if name in plan.register_readers}
     touched = _touched(plan, known, registers)
-    present = Record(memberships, known, registers, record.ahead, record.inexact)
+    present = Record(memberships, known, registers, record.ahead, record.inexact, record.forgotten)
     asked = {cohort.handle for cohort in touched.cohorts}
     unasked = [handle for handle in memberships if abs(handle) not in asked]
     if not unasked:
@@ -178,19 +184,26 @@ def _settle(record: Record, touched: Touched, plan: TeamPlan, now: int) -> Folde
 
     Why pruned before asked: what is told now then follows from what is kept, as everything told later does.
     """
-    memberships, whole, registers, ahead, inexact_before = record
+    memberships, whole, registers, ahead, inexact_before, tombstone = record
     timelines = _prune(whole, touched.selectors, plan, now)
     inexact = after_cutting(inexact_before, whole, touched.selectors, plan, now)
     if ahead:
         ahead = _still_ahead(ahead, timelines, now)
-    after = Record(memberships, timelines, registers, ahead, inexact)
+    forgotten = _still_kept(tombstone, now)
+    after = Record(memberships, timelines, registers, ahead, inexact, forgotten)
     joined, departed = _changed(memberships, touched.cohorts, _asking(after, plan.conditions, now))
     if joined or departed:
         after = after._replace(memberships=(memberships | frozenset(joined)) - frozenset(departed))
     is_whole = len(touched.selectors) == len(whole) and len(touched.registers) == len(registers)
     due_ms = _due(touched.conditions, plan, after, now)
+    if forgotten is not None and (due_ms is None or forgotten.until_ms < due_ms):
+        due_ms = forgotten.until_ms
     cut = sum(lost_ms != inexact_before.get(selector) for selector, lost_ms in inexact.items()) if inexact else 0
-    return Folded(EMPTY if after.is_empty else after, tuple(joined), tuple(departed), due_ms, is_whole, (), cut)
+    return Folded(after if after.is_stored else EMPTY, tuple(joined), tuple(departed), due_ms, is_whole, (), cut)
+
+
+def _still_kept(forgotten: Forgotten | None, now: int) -> Forgotten | None:
+    return None if forgotten is None or forgotten.until_ms <= now else forgotten
 
 
 def _changed(memberships: frozenset[int], cohorts: Sequence[CohortPlan], ask: Ask) -> tuple[list[int], list[int]]:

@@ -118,7 +118,7 @@ class MemoryStore:
     async def persons(self, distinct_ids: Sequence[tuple[int, str]]) -> list[str | None]:
         self._reach()
         held = (self._of(Subject(team, DISTINCT_ID, text)).persons.get((team, text)) for team, text in distinct_ids)
-        return [pair[1] if pair else None for pair in held]
+        return [pair[1] or None if pair else None for pair in held]
 
     async def memberships(self, subjects: Sequence[Subject]) -> list[Membership]:
         self._reach()

@@ -74,7 +74,10 @@ class DistinctIdWrite(NamedTuple):
     team: int
     distinct_id: str
     person: str
+    """Empty: nobody's, which readers take for not known."""
     version: int
+    kept_ms: int = 0
+    """Of nobody's: how long it wins over older ones; a store that knows no time keeps it."""
 
 
 class ShardCommit(NamedTuple):

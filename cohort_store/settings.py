@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         HistoryTables(),
         description="Which tables of ClickHouse hold the history; by default the one that muster archive writes.",
     )
+    forget_days: float = Field(
+        30.0,
+        gt=0,
+        le=3_650,
+        description="How long the forgotten are kept from coming back; longer than topics keep.",
+    )
     group_prefix: str = Field("muster", description="First part of every consumer group's name.")
     session_timeout_ms: int = Field(6_000, ge=1_000, description="Consumer group session time-out.")
 

@@ -17,7 +17,7 @@ from pydantic import field_validator
 from cohort_store.conditions.condition import AnyCondition, ConditionDefinition
 from cohort_store.errors import BadRecord
 from cohort_store.properties import DatedTest, Properties, PropertyTest, compile_dated_test
-from cohort_store.records import RESERVED_PREFIX, VALUE_BYTES_MAX, Register
+from cohort_store.records import FORGOTTEN, RESERVED_PREFIX, VALUE_BYTES_MAX, Register
 
 VERSION_BYTES = 9
 FRAME_BYTES = 7
@@ -37,6 +37,8 @@ class PersonPropertyDefinition(ConditionDefinition, PropertyTest):
     def _is_a_persons_own(cls, name: str) -> str:
         if name.startswith(RESERVED_PREFIX):
             raise ValueError(f"{name[:40]!r} is a name of Muster's own ({RESERVED_PREFIX}); use in_cohort for a list")
+        if name == FORGOTTEN:
+            raise ValueError(f"{name!r} is a name of Muster's own; name a property that persons have")
         return name
 
     def compile(self) -> PersonProperty:

@@ -11,6 +11,7 @@
 --   distinct ids  distinct id, person, ...
 --   changes       change, ...
 --   unlisted      handle, ...: no member list is kept of these
+--   nobody's      distinct id, version without a person, for how many milliseconds, ...; left out where there is none
 -- Returns 1 where the commit is applied (now, or by an earlier call with the same id), 0 where somebody else wrote.
 --
 -- A script that fails midway is not rolled back: every check comes first, the position last.
@@ -39,6 +40,8 @@ local changes, changes_end = section()
 local unlisted_first, unlisted_end = section()
 local unlisted = {}
 for i = unlisted_first, unlisted_end do unlisted[ARGV[i]] = true end
+local nobodys, nobodys_end = 1, 0
+if ARGV[read] then nobodys, nobodys_end = section() end
 
 local present = redis.call('HGET', pos, 'commit') or ''
 if present == ARGV[position + 1] then return 1 end
@@ -161,6 +164,11 @@ for i = people, people_end, 2 do
   local key = prefix .. 'd:' .. ARGV[i]
   local held = redis.call('GET', key)
   if not held or is_greater(ARGV[i + 1], held) then redis.call('SET', key, ARGV[i + 1]) end
+end
+for i = nobodys, nobodys_end, 3 do
+  local key = prefix .. 'd:' .. ARGV[i]
+  local held = redis.call('GET', key)
+  if not held or is_greater(ARGV[i + 1], held) then redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[i + 2]) end
 end
 
 redis.call('DEL', pos)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cohort_store.ports import DistinctIdWrite, RecordWrite, ShardCommit
 from cohort_store.redis.keys import pack_distinct_id, pack_member, pack_person, pack_position, pack_subject
 from cohort_store.redis.link import Argument
@@ -21,10 +23,13 @@ def encode_commit(commit: ShardCommit) -> list[Argument]:
     else:
         sets = False
         arguments += (0, 0, 0, 0)
-    people = _people(commit.distinct_ids)
+    people = _people([write for write in commit.distinct_ids if write.person])
     arguments += (len(people), *people, len(commit.changes), *commit.changes)
     unlisted = commit.unlisted if sets else ()
     arguments += (len(unlisted), *unlisted)
+    nobodys = _nobodys([write for write in commit.distinct_ids if not write.person])
+    if nobodys:
+        arguments += (len(nobodys), *nobodys)
     return arguments
 
 
@@ -49,7 +54,18 @@ def _add_records(arguments: list[Argument], writes: tuple[RecordWrite, ...]) -> 
     return bool(sets)
 
 
-def _people(writes: tuple[DistinctIdWrite, ...]) -> list[bytes]:
+def _nobodys(writes: Sequence[DistinctIdWrite]) -> list[Argument]:
+    nobodys: list[Argument] = []
+    for write in writes:
+        nobodys += (
+            pack_distinct_id(write.team, write.distinct_id),
+            pack_person(write.version, ""),
+            max(1, write.kept_ms),
+        )
+    return nobodys
+
+
+def _people(writes: Sequence[DistinctIdWrite]) -> list[bytes]:
     people: list[bytes] = []
     for write in writes:
         people += (pack_distinct_id(write.team, write.distinct_id), pack_person(write.version, write.person))

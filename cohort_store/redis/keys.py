@@ -9,7 +9,7 @@ Every key of shard s starts with ``{<prefix>:s}:``, which is also the hash tag: 
     timers               zset     every subject that has a record; the score is the due time, or +inf
     outbox               stream   changes not yet known to be in Kafka, field c
     pos                  hash     the position
-    d:<distinct id>      string   8 bytes of version, then the person's id
+    d:<distinct id>      string   8 bytes of version, then the person's id; with none it is nobody's, and expires
     ack                  string   written before WAIT, so that replicas have something to acknowledge
 
 A subject is written ``team:kind:id`` and a distinct id ``team:id``. An id that is a UUID in canonical text
@@ -132,9 +132,9 @@ def pack_person(version: int, person: str) -> bytes:
     return (version + _VERSION_BIAS).to_bytes(8, "big") + person.encode()
 
 
-def unpack_person(packed: bytes) -> str:
-    """The person of a distinct id."""
-    return packed[8:].decode()
+def unpack_person(packed: bytes) -> str | None:
+    """The person of a distinct id; None where it is nobody's."""
+    return packed[8:].decode() or None
 
 
 def pack_position(position: Position) -> list[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from cohort_store.errors import Retry
+from cohort_store.forgetting import Origin
 from processors.clickhouse.client import RefusedRows
 from processors.router.ports import Message
 from processors.router.progress import Source
@@ -32,6 +33,8 @@ class Taken(NamedTuple):
     row: bytes
     source: Source
     message: Message
+    origin: Origin | None = None
+    """Whose event it is."""
 
 
 class Refused(NamedTuple):

@@ -9,6 +9,7 @@ from cohort_store.errors import Crash
 from cohort_store.settings import Settings
 from processors.archive.worker import Archive, ArchiveParts
 from processors.clickhouse.events import EventsTable
+from processors.clickhouse.forgotten import ForgottenTable
 from processors.codecs.codec import codecs_of
 from processors.kafka import clients
 from processors.kafka.dead_letters import KafkaDeadLetters
@@ -35,8 +36,9 @@ async def serve(settings: Settings) -> None:
     await ensure_topics(settings.kafka, muster_topics(settings.partitions), replication=settings.topic_replication)
     clock = clock_from(settings.clock)
     async with AsyncExitStack() as stack:
-        table = EventsTable(settings.clickhouse)
+        table, forgotten = EventsTable(settings.clickhouse), ForgottenTable(settings.clickhouse)
         stack.push_async_callback(table.close)
+        stack.push_async_callback(forgotten.close)
         producer = clients.producer(settings.kafka)
         await producer.start()
         stack.push_async_callback(producer.stop)
@@ -44,4 +46,4 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(source.stop)
         await source.start()
         letters = KafkaDeadLetters(producer)
-        await Archive(ArchiveParts(source, table, letters, codecs_of(settings), clock)).run()
+        await Archive(ArchiveParts(source, table, forgotten, letters, codecs_of(settings), clock)).run()

@@ -7,13 +7,16 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Protocol
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import BadEvent, Retry
+from cohort_store.forgetting import Forgettings, Origin
 from processors import metrics
 from processors.archive.halving import EventRows, Refused, Taken, insert_sound
 from processors.archive.rows import row_of
 from processors.codecs.codec import EventCodec
+from processors.codecs.event import Event
 from processors.kafka.dead_letters import DeadLetter, DeadLetters
 from processors.router.ports import EventSource, Message, Polled, arrival_ms_of
 from processors.router.progress import Source
@@ -46,12 +49,21 @@ class Block:
         return full or elapsed_s - self.began_s >= BLOCK_AGE_S
 
 
+class ForgottenOnes(Protocol):
+    """Of whom nothing may be written again."""
+
+    async def read(self) -> Forgettings:
+        """Those whom the archive must leave out, as of now. Raises Retry where they cannot be asked for."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveParts:
     """What an archive is put together from."""
 
     source: EventSource
     table: EventRows
+    forgotten: ForgottenOnes
     dead_letters: DeadLetters
     codecs: Mapping[str, EventCodec]
     clock: Clock
@@ -82,18 +94,29 @@ class Archive:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write the block, bury what ClickHouse refuses, and then let the group go on behind it."""
+        """Write the block, bury what ClickHouse refuses, and then let the group go on behind it.
+
+        Whom to leave out is asked for each block anew, after its last message came: so who erases somebody and then
+        waits until the archive has what the sources held knows that nothing of hers is written any more.
+        """
         block = self._block
-        refused = await insert_sound(self._parts.table, block.rows)
+        kept = await self._without_the_forgotten(block.rows)
+        refused = await insert_sound(self._parts.table, kept)
         if refused:
             await self._bury(refused)
         self._block = Block()
-        metrics.ARCHIVE_ROWS.add(len(block.rows) - len(refused))
+        metrics.ARCHIVE_ROWS.add(len(kept) - len(refused))
         metrics.ARCHIVE_REFUSED.add(len(refused))
         try:
             await self._parts.source.commit(block.offsets)
         except Retry as error:
             _log.info("archive: offsets were not committed, and these rows may be written again: %s", error)
+
+    async def _without_the_forgotten(self, rows: list[Taken]) -> list[Taken]:
+        forgotten = await self._parts.forgotten.read() if rows else Forgettings()
+        if not forgotten.instants:
+            return rows
+        return [taken for taken in rows if taken.origin is None or not forgotten.keep_away(taken.origin)]
 
     async def _bury(self, refused: list[Refused]) -> None:
         _log.warning("archive: %d rows go to the dead letters, the first of them: %s", len(refused), refused[0].detail)
@@ -101,7 +124,7 @@ class Archive:
         await self._parts.dead_letters.send(
             [
                 DeadLetter(source.topic, source.partition, message.offset, REASON, detail, message.value or b"", now)
-                for (_, source, message), detail in refused
+                for (_, source, message, _), detail in refused
             ]
         )
 
@@ -123,5 +146,9 @@ class Archive:
             metrics.ARCHIVE_SKIPPED.add(1)
             return
         row = row_of(event, source, message, arrival_ms)
-        self._block.rows.append(Taken(row, source, message))
+        self._block.rows.append(Taken(row, source, message, _origin(event, arrival_ms)))
         self._block.bytes += len(row)
+
+
+def _origin(event: Event, arrival_ms: int) -> Origin:
+    return Origin(event.team, event.person_id, event.distinct_id, event.time_ms, arrival_ms)

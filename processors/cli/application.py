@@ -14,6 +14,7 @@ from processors.cli import (
     apply,
     backfill,
     doctor,
+    forget,
     importing,
     members,
     offline,
@@ -86,7 +87,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_shared)
     for module in (
-        *(up, apply, importing, preview, backfill, reconcile, send, status, members, past, why),
+        *(up, apply, importing, preview, backfill, reconcile, send, status, members, past, why, forget),
         *(offline, testing, watch, doctor, roles),
     ):
         module.register(app)

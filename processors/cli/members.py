@@ -257,7 +257,8 @@ def _record(raw: bytes, of_team: TeamRegistry) -> dict[str, Any]:
         }
         for handle, line in plain["timelines"].items()
     ]
-    return {"bytes": len(raw), "timelines": timelines, "registers": plain["registers"]}
+    forgotten = plain["forgotten"] and {name: format_instant(at_ms) for name, at_ms in plain["forgotten"].items()}
+    return {"bytes": len(raw), "timelines": timelines, "registers": plain["registers"], "forgotten": forgotten}
 
 
 def _show_person(console: Console, found: dict[str, Any]) -> None:
@@ -275,6 +276,9 @@ def _show_person(console: Console, found: dict[str, Any]) -> None:
         console.print("\nNothing is stored of her, which means the same as never seen.")
         return
     console.print(f"\n{record['bytes']} bytes are stored of her:")
+    if record["forgotten"]:
+        at, until = record["forgotten"]["at"], record["forgotten"]["until"]
+        console.print(f"  she was forgotten at {at}; what is from before stays away until {until}")
     for line in record["timelines"]:
         times = line["times"]
         cut = f"; some up to {line['inexact_until']} are not kept" if line["inexact_until"] else ""

@@ -1,7 +1,8 @@
 """The table `membership_changes`: every change that was told, for people and reports.
 
 A change told twice is the same row twice; merges remove one of them, and a read says FINAL (or argMax) so that
-it never sees both. Rows are in ClickHouse after they are in Kafka, by seconds.
+it never sees both. Rows are in ClickHouse after they are in Kafka, by seconds. Of somebody who was forgotten nothing
+from before is written (forgotten.py), nor that she was.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cohort_store.changes import Change
+from cohort_store.changes import Cause, Change, subject_of
+from cohort_store.forgetting import Forgettings
 from processors.clickhouse.client import check_address, connect, translated
+from processors.clickhouse.forgotten import ForgottenTable
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
@@ -79,19 +82,22 @@ class ChangesTable:
     def __init__(self, url: str) -> None:
         check_address(url)
         self._url = url
+        self._forgotten = ForgottenTable(url)
         self._client: AsyncClient | None = None
         self._created = False
 
     async def insert(self, changes: Sequence[Change]) -> None:
         """Write the changes; twice is as good as once. Raises Retry where it is not known that all are written."""
         client = await self._connected()
+        forgotten = await self._forgotten.read()
+        rows = [_row(change) for change in changes if not _is_forgotten(change, forgotten)]
         with translated():
-            for start in range(0, len(changes), BATCH_ROWS_MAX):
-                rows = [_row(change) for change in changes[start : start + BATCH_ROWS_MAX]]
-                await client.insert(TABLE, rows, column_names=_COLUMNS)
+            for start in range(0, len(rows), BATCH_ROWS_MAX):
+                await client.insert(TABLE, rows[start : start + BATCH_ROWS_MAX], column_names=_COLUMNS)
 
     async def close(self) -> None:
         """Disconnect. Doing it twice is harmless."""
+        await self._forgotten.close()
         client, self._client = self._client, None
         if client is not None:
             with translated():
@@ -107,6 +113,16 @@ class ChangesTable:
         return self._client
 
 
+def _is_forgotten(change: Change, forgotten: Forgettings) -> bool:
+    if change.cause == Cause.ERASE:
+        return True
+    return forgotten.was(subject_of(change), int(_time(change).timestamp() * 1_000))
+
+
+def _time(change: Change) -> datetime:
+    return datetime.strptime(change.last_updated, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+
+
 def _row(change: Change) -> tuple[Any, ...]:
     return (
         change.team_id,
@@ -119,5 +135,5 @@ def _row(change: Change) -> tuple[Any, ...]:
         change.version,
         change.shard,
         change.sequence,
-        datetime.strptime(change.last_updated, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC),
+        _time(change),
     )

@@ -1,4 +1,7 @@
-"""The table `drift`: how stored membership agreed with the history, a row a cohort and reconciliation."""
+"""The table `drift`: how stored membership agreed with the history, a row a cohort and reconciliation.
+
+It names nobody who was forgotten since (forgotten.py).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
+from cohort_store.forgetting import Forgettings
+from cohort_store.subjects import PERSON, Subject
 from processors.clickhouse.client import connected
+from processors.clickhouse.forgotten import ForgottenTable
 from processors.reconcile.ports import Agreement
 
 TABLE = "drift"
@@ -52,15 +58,25 @@ class DriftTable:
 
     async def write(self, agreements: Collection[Agreement]) -> None:
         """Add a row for each that was compared."""
-        rows = [_row(each) for each in agreements if not each.not_judged]
-        if rows:
+        judged = [each for each in agreements if not each.not_judged]
+        if judged:
+            table = ForgottenTable(self._url)
+            try:
+                forgotten = await table.read()
+            finally:
+                await table.close()
+            rows = [_row(each, forgotten) for each in judged]
             async with connected(self._url) as client:
                 await client.command(CREATE_SQL)
                 await client.insert(TABLE, rows, column_names=_COLUMNS)
 
 
-def _row(agreement: Agreement) -> tuple[Any, ...]:
-    named = agreement.drifted[:NAMED_MAX]
+def _row(agreement: Agreement, forgotten: Forgettings) -> tuple[Any, ...]:
+    named = [
+        each
+        for each in agreement.drifted[:NAMED_MAX]
+        if not forgotten.was(Subject(agreement.team, PERSON, each.person), each.at_ms)
+    ]
     return (
         datetime.fromtimestamp(agreement.at_ms / 1_000, UTC),
         agreement.team,

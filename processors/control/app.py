@@ -42,6 +42,7 @@ from processors.control.reconciling import Reconciling
 from processors.control.restoring import Tables
 from processors.control.status import Ends, status_of
 from processors.definition_changes import MARKER_KEY
+from processors.forgetting.reminding import Reminding
 from processors.kafka.topics import DEFINITIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
 from processors.metrics import metrics_text
 
@@ -98,7 +99,8 @@ class Parts:
     filling: Filling
     backfill: FillingIn | None
     reconciling: Reconciling | None
-    """Both None where there is no history."""
+    reminding: Reminding | None
+    """All three None where there is no history."""
     clock: Clock
     elapsed_ms: Callable[[], int]
 
@@ -222,7 +224,8 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
 
     async def backfill() -> None:
         if parts.backfill is not None and compiler.registry.sources:
-            # First: a shard that is whole again has its part of every list too.
+            # First: a shard that is whole again keeps away who was forgotten, and has its part of every list too.
+            await _remind_of_the_forgotten(settings, parts)
             await fill_lists()
             await fill_in(compiler, parts.backfill)
 
@@ -237,6 +240,12 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
         (RECONCILE_S, compare_with_history),
     ):
         turns.every(interval_s, step)
+
+
+async def _remind_of_the_forgotten(settings: Settings, parts: Parts) -> None:
+    if parts.reminding is not None:
+        positions = await parts.reader.positions(range(settings.shards))
+        await parts.reminding.remind(parts.compiler.registry.version, positions)
 
 
 def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> None:

@@ -14,9 +14,10 @@ from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, check_shards, decode_registry
 from cohort_store.settings import Settings
 from processors.backfill.filling_in import FillingIn, FillingParts, noted_status
-from processors.backfill.ports import Notes, SeedLog
+from processors.backfill.ports import DeltaLog, Notes, SeedLog
 from processors.backfill.wiring import archived_of, history_of, knows_persons
 from processors.clickhouse.changes import ChangesTable
+from processors.clickhouse.forgotten import ForgottenTable
 from processors.clickhouse.history_source import source_of
 from processors.control.app import Parts, build_app, folder_of, topics_of
 from processors.control.compiler import Compiler
@@ -24,6 +25,7 @@ from processors.control.filling import Filling
 from processors.control.reconciling import Reconciling
 from processors.control.registry_log import RegistryLog
 from processors.control.status import Status, status_of
+from processors.forgetting.reminding import Reminding
 from processors.kafka import clients
 from processors.kafka.activation import MarkedActivations
 from processors.kafka.delta_log import KafkaDeltaLog, ends_of_deltas
@@ -112,6 +114,7 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
         ends=lambda: ends_of_deltas(settings.kafka, range(settings.partitions)),
         filling=Filling(deltas, settings.shards, settings.partitions),
         backfill=_backfill(settings, deltas, mirror, reader) if settings.clickhouse else None,
+        reminding=_reminding(settings, stack, deltas) if settings.clickhouse else None,
         reconciling=await _reconciling(settings, stack, compiler, deltas, reader) if settings.clickhouse else None,
         clock=clock,
         elapsed_ms=_elapsed_ms,
@@ -133,6 +136,12 @@ def _backfill(settings: Settings, deltas: SeedLog, notes: Notes, reader: Members
             part_persons=settings.backfill_part_persons,
         )
     )
+
+
+def _reminding(settings: Settings, stack: AsyncExitStack, deltas: DeltaLog) -> Reminding:
+    table = ForgottenTable(settings.clickhouse)
+    stack.push_async_callback(table.close)
+    return Reminding(table, deltas, settings.shards, settings.partitions)
 
 
 async def _reconciling(

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from cohort_store.changes import Change, subject_of
+from cohort_store.changes import Cause, Change, subject_of
 from cohort_store.clocks import Clock
 from cohort_store.plans import CohortPlan, Plan, compile_plan
 from cohort_store.ports import (
@@ -39,6 +39,7 @@ from processors.membership.shards import (
     plan_telling,
     remember_switched,
 )
+from processors.membership.tending import Tending, outdated
 
 COMMIT_ID_BYTES = 8
 LANES = 2
@@ -78,6 +79,7 @@ class Owner:
         self._config = config
         self._heartbeat_at_ms = 0
         self.plan: Plan = compile_plan(Registry())
+        self._tending = Tending()
         self.partitions: dict[int, Partition] = {}
         self.lost: set[int] = set()
         """Partitions with a commit that was fenced; to be released and adopted anew."""
@@ -171,7 +173,7 @@ class Owner:
         self._evict()
 
     async def tick(self) -> None:
-        """Run due timers, look at records with a new plan, and let idle shards' positions keep up.
+        """Run due timers, look through records for what a new plan or time has changed, let idle positions keep up.
 
         A round of each: what is left is done in the next tick, so that input never waits for all of it.
         """
@@ -190,6 +192,7 @@ class Owner:
         if works:
             await self._round(works)
         await self._sweep()
+        await self._tend()
         self._evict()
 
     async def reconcile(self, number: int, changes: Sequence[Change], waiting: Mapping[int, int]) -> None:
@@ -330,6 +333,40 @@ class Owner:
             del subjects[: len(some)]
             is_done = not subjects
         shard.sweep, shard.sweeping = page.cursor, page.cursor is not None
+
+    async def _tend(self) -> None:
+        """Let one shard look at a page of its records for what nothing needs any more, where that is due."""
+        shards = {shard.number: shard for held in self._held() for shard in held.shards.values()}
+        place = self._tending.next(shards, began_ms := self._elapsed_ms())
+        if place is None:
+            return
+        cursor, shard = None, shards[place.shard]
+        # One that sweeps looks at all of its records anyway.
+        if shard.known and not shard.sweeping:
+            page = await self._store.subjects(shard.number, place.cursor, SWEEP_PAGE)
+            await self._tend_page(shard, page.subjects)
+            cursor = page.cursor
+        ended_ms = self._elapsed_ms()
+        self._tending.done(cursor, ended_ms - began_ms, ended_ms)
+
+    async def _tend_page(self, shard: Shard, subjects: Sequence[Subject]) -> None:
+        """Write what differs. Records that nobody asked for do not stay in memory: they would drive others out."""
+        records = self.partitions[self._partition_of(shard)].records
+        unasked = [subject for subject in subjects if subject not in records]
+        await self._load({shard.number: subjects})
+        differing = outdated(dict.fromkeys(subjects), records, self.plan, shard.position.now_ms)
+        while differing:
+            some = differing[: shard.records_max]
+            instant = self._instants([shard])[shard.number]
+            step = plan_sweep(shard, some, records, self.plan, instant, is_last=False, cause=Cause.TIMER)
+            if step.is_too_large:
+                shard.records_max = max(1, shard.records_max // 2)
+            elif await self._commit([step]):
+                del differing[: len(some)]
+            else:
+                break
+        for subject in unasked:
+            records.pop(subject, None)
 
     def _held(self) -> list[Partition]:
         """The partitions that are not lost: in a lost one, input was taken that was not folded."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cohort_store.deltas import PERSON_REGISTER, Delta, DeltaMessage
+from cohort_store.deltas import PERSON_REGISTER, Delta, DeltaMessage, Erasure
+from cohort_store.forgetting import highest_state
 from cohort_store.ports import DistinctIdWrite, Offset
-from cohort_store.records import Record
+from cohort_store.records import Forgotten, Record
 from cohort_store.subjects import DISTINCT_ID, Subject
 from processors.membership.progress import ProgressClock, Reading
 from processors.membership.shards import Shard, Work
@@ -100,6 +101,9 @@ def _next(shard: Shard) -> int:
 
 
 def _put(work: Work, deltas: Sequence[Delta], message: DeltaMessage) -> None:
+    if message.erasure is not None:
+        _forget(work, deltas, message.erasure)
+        return
     for delta in deltas:
         subject = delta.subject
         if subject.kind != DISTINCT_ID:
@@ -114,3 +118,19 @@ def _put(work: Work, deltas: Sequence[Delta], message: DeltaMessage) -> None:
         work.mended.update((delta.subject, message.mended) for delta in deltas)
     elif work.seeded:
         work.seeded.difference_update(delta.subject for delta in deltas)
+
+
+def _forget(work: Work, deltas: Sequence[Delta], erasure: Erasure) -> None:
+    at_ms, until_ms = erasure
+    for subject in [delta.subject for delta in deltas]:
+        if subject.kind == DISTINCT_ID:
+            # One more, so that a pair of that very millisecond stays away too.
+            write = DistinctIdWrite(subject.team, subject.id, "", at_ms + 1, kept_ms=max(1, until_ms - at_ms))
+            work.distinct_ids.append(write)
+            continue
+        waiting = work.deltas.setdefault(subject, [])
+        before = work.forgotten.get(subject, Forgotten(at_ms, until_ms))
+        state = highest_state(write.version for delta in waiting for write in delta.registers)
+        work.forgotten[subject] = Forgotten(
+            max(at_ms, before.at_ms), max(until_ms, before.until_ms), max(state, before.state)
+        )

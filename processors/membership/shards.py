@@ -25,6 +25,7 @@ from cohort_store.changes import ENTERED, LEFT, Cause, Change, encode_change
 from cohort_store.deltas import Delta, Stretch
 from cohort_store.durations import format_instant
 from cohort_store.folding import Folded, Replayed, advance, fold
+from cohort_store.forgetting import erased
 from cohort_store.plans import CohortPlan, Plan, TeamPlan
 from cohort_store.ports import (
     COMMIT_BYTES_MAX,
@@ -37,7 +38,7 @@ from cohort_store.ports import (
     ShardCommit,
     commit_bytes,
 )
-from cohort_store.records import EMPTY, Ahead, Record, encode_record, outside
+from cohort_store.records import EMPTY, Ahead, Forgotten, Record, encode_record, outside
 from cohort_store.subjects import Subject
 from processors.membership.answers import is_member, was_member
 
@@ -78,6 +79,8 @@ class Work:
     """Of whom all that waits is history that is filled in."""
     mended: dict[Subject, Stretch] = field(default_factory=dict)
     """Whose records went wrong: what waits is all that is true of them in that stretch of time."""
+    forgotten: dict[Subject, Forgotten] = field(default_factory=dict)
+    """Who is to be forgotten."""
     restored_ms: int | None = None
     """With all of it folded, the shard is whole again if that is when it began anew."""
 
@@ -138,7 +141,7 @@ class Draft:
 
     def fold(self, subject: Subject, before: Record, work: Work) -> None:
         """Fold what waits for a subject into her record."""
-        if subject in work.mended:
+        if subject in work.mended or subject in work.forgotten:
             self.advance(subject, before, work, Cause.RECONCILE)
             return
         folded = fold(before, work.deltas[subject], self.plan.team(subject.team), self.at_ms)
@@ -150,17 +153,20 @@ class Draft:
         team = self.plan.team(subject.team)
         deltas = work.deltas.get(subject, ()) if work else ()
         mended = work.mended.get(subject) if work else None
+        forgotten = work.forgotten.get(subject) if work else None
         present = before if mended is None else outside(before, *mended)
+        if mended is not None:
+            cause = Cause.RECONCILE
+        if forgotten is not None:
+            present, cause = erased(present, forgotten), Cause.ERASE
         if deltas:
             folded = fold(present, deltas, team, self.at_ms)
             if not isinstance(folded, Replayed):
                 present = folded.record
                 self.overflow += ((subject, ahead) for ahead in folded.overflow)
                 self.cut += folded.cut
-        is_mended = mended is not None
-        self._write(
-            subject, before, advance(present, team, self.at_ms), Cause.RECONCILE if is_mended else cause, anew=is_mended
-        )
+        anew = mended is not None or forgotten is not None
+        self._write(subject, before, advance(present, team, self.at_ms), cause, anew=anew)
 
     def _write(self, subject: Subject, before: Record, folded: Folded, cause: Cause, *, anew: bool = False) -> None:
         """`anew`: what is stored may be another thing than what her record says, so all of it is written."""
@@ -171,7 +177,7 @@ class Draft:
             self.overflow += ((subject, ahead) for ahead in folded.overflow)
         if due_ms is not None and (self.earliest_ms is None or due_ms < self.earliest_ms):
             self.earliest_ms = due_ms
-        raw = None if record.is_empty else encode_record(record)
+        raw = encode_record(record) if record.is_stored else None
         self.record_bytes += len(subject.id) + (len(raw) if raw else 0)
         joined: tuple[int, ...] = ()
         departed: tuple[int, ...] = ()
@@ -301,6 +307,7 @@ def plan_sweep(
     instant: Instant,
     *,
     is_last: bool,
+    cause: Cause = Cause.EDIT,
 ) -> Step:
     """Look at a page of records with a new plan, at the shard's present instant; tell what an edit changed.
 
@@ -309,7 +316,7 @@ def plan_sweep(
     draft = _draft(shard, plan, shard.position.now_ms, instant)
     for subject in subjects:
         before = records.get(subject, EMPTY)
-        draft.advance(subject, before, None, Cause.EDIT)
+        draft.advance(subject, before, None, cause)
     position = shard.position._replace(ready=plan.version) if is_last else shard.position
     return _finish(draft, shard.next_due_ms, position)
 
@@ -378,9 +385,11 @@ def _finish(
 
 
 def _rest(work: Work, folds: int, pairs: int) -> Work:
-    """The work without its first deltas and pairs."""
+    """The work without its first deltas and pairs. Whose deltas are folded is mended, or forgotten, by then."""
     deltas = dict(list(work.deltas.items())[folds:])
-    return replace(work, deltas=deltas, distinct_ids=work.distinct_ids[pairs:])
+    mended = {subject: stretch for subject, stretch in work.mended.items() if subject in deltas}
+    forgotten = {subject: tombstone for subject, tombstone in work.forgotten.items() if subject in deltas}
+    return replace(work, deltas=deltas, distinct_ids=work.distinct_ids[pairs:], mended=mended, forgotten=forgotten)
 
 
 def _earlier(left: int | None, right: int | None) -> int | None:

@@ -9,11 +9,13 @@ from typing import NamedTuple
 from cohort_store.deltas import (
     MESSAGE_BYTES_MAX,
     Delta,
+    Erasure,
     Mark,
     PackedGroup,
     Restored,
     Stretch,
     encode_delta,
+    pack_forgets,
     pack_mends,
     pack_message,
     pack_seeds,
@@ -84,6 +86,14 @@ class Packer:
         """What was taken in, packed as what mends records: at most ENTRIES_A_DELTA_MAX entries a subject."""
         return [
             Packed(partition, pack_mends(os.urandom(ID_BYTES), registry_version, part, mended))
+            for partition, parts in self._parts()
+            for part in parts
+        ]
+
+    def forgets(self, registry_version: int, erasure: Erasure) -> list[Packed]:
+        """The subjects of what was taken in, packed as those who are to be forgotten."""
+        return [
+            Packed(partition, pack_forgets(os.urandom(ID_BYTES), registry_version, part, erasure))
             for partition, parts in self._parts()
             for part in parts
         ]

@@ -193,6 +193,7 @@ class Control:
             filling=Filling(deltas, shape.shards, shape.partitions),
             backfill=filling_in,
             reconciling=None,
+            reminding=None,
             clock=world.clock,
             elapsed_ms=lambda: int(loop.time() * 1_000),
         )

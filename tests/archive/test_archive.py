@@ -10,9 +10,10 @@ import pytest
 
 from cohort_store.clocks import SteppedClock
 from cohort_store.errors import Retry
+from cohort_store.forgetting import Forgettings
 from processors.archive import worker
 from processors.archive.halving import EventRows
-from processors.archive.worker import Archive, ArchiveParts
+from processors.archive.worker import Archive, ArchiveParts, ForgottenOnes
 from processors.clickhouse.events import EVENT_KEY, EventsTable
 from processors.codecs.event import Limits
 from processors.codecs.plain import PlainCodec
@@ -48,12 +49,26 @@ def event(**changes: Any) -> bytes:
     return json.dumps({"event": "buy", "distinct_id": "d", "timestamp": NOW_MS, "uuid": UUID} | changes).encode()
 
 
-def archive(log: MemoryLog, table: EventRows, letters: RememberedDeadLetters | None = None) -> Archive:
+class Nobody:
+    """Was forgotten."""
+
+    async def read(self) -> Forgettings:
+        return Forgettings()
+
+
+def archive(
+    log: MemoryLog,
+    table: EventRows,
+    letters: RememberedDeadLetters | None = None,
+    forgotten: ForgottenOnes | None = None,
+) -> Archive:
     clock = SteppedClock(NOW_MS)
     source = MemorySource(log, clock)
     source.move([FIRST])
     codecs = {FIRST.topic: PlainCodec(Limits())}
-    return Archive(ArchiveParts(source, table, letters or RememberedDeadLetters(), codecs, clock))
+    return Archive(
+        ArchiveParts(source, table, forgotten or Nobody(), letters or RememberedDeadLetters(), codecs, clock)
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -43,6 +43,30 @@ async def test_of_two_persons_of_a_distinct_id_the_higher_version_wins_in_any_or
     assert await view.reader.persons([(1, "d")]) == [winner]
 
 
+async def test_a_distinct_id_that_is_nobodys_stays_so_for_older_pairs_and_is_taken_by_a_newer_one(view: View) -> None:
+    owner = owner_of_distinct_id(view, 1, "d")
+    nobodys = DistinctIdWrite(1, "d", "", 5, kept_ms=600_000)
+    for pair, expected in (
+        (DistinctIdWrite(1, "d", "p", 4), "p"),
+        (nobodys, None),
+        (DistinctIdWrite(1, "d", "p", 4), None),
+        (DistinctIdWrite(1, "d", "q", 5), "q"),
+        (nobodys, "q"),
+        (nobodys._replace(version=6), None),
+    ):
+        assert await owner.commit(distinct_ids=(pair,)) is Outcome.COMMITTED
+        assert await view.reader.persons([(1, "d")]) == [expected]
+
+
+async def test_of_a_pair_and_of_nobody_in_one_commit_the_higher_version_wins(view: View) -> None:
+    owner = owner_of_distinct_id(view, 1, "d")
+    nobodys = DistinctIdWrite(1, "d", "", 5, kept_ms=600_000)
+    await owner.commit(distinct_ids=(nobodys, DistinctIdWrite(1, "d", "p", 4)))
+    assert await view.reader.persons([(1, "d")]) == [None]
+    await owner.commit(distinct_ids=(nobodys._replace(version=7), DistinctIdWrite(1, "d", "p", 8)))
+    assert await view.reader.persons([(1, "d")]) == ["p"]
+
+
 async def test_persons_come_in_the_order_asked_with_repeats_and_gaps(view: View) -> None:
     for number in range(20):
         pair = DistinctIdWrite(1 + number % 2, f"d{number}", f"p{number}", number)

@@ -7,11 +7,12 @@ import pytest
 import redis
 
 from cohort_store.errors import Crash
-from cohort_store.ports import Outcome
+from cohort_store.ports import DistinctIdWrite, Outcome
 from cohort_store.redis import link
+from cohort_store.redis.keys import ShardKeys
 from cohort_store.redis.wiring import connect_store
 from cohort_store.settings import Settings
-from cohort_store.subjects import Subject
+from cohort_store.subjects import DISTINCT_ID, Subject, shard_of
 from tests.contract.building import SHARDS, Owner, View, person, uuid_persons, write
 from tests.contract.servers import client_of, connected
 
@@ -118,3 +119,20 @@ async def test_two_prefixes_on_one_server_do_not_meet(view_url: str) -> None:
     assert await second.positions([0]) == {}
     assert await second.load({0: [subject]}) == {}
     await asyncio.gather(first.aclose(), second.aclose())
+
+
+async def test_that_a_distinct_id_is_nobodys_is_kept_for_as_long_as_was_asked_and_a_new_pair_for_good(
+    served: View,
+) -> None:
+    shard = shard_of(Subject(1, DISTINCT_ID, "d"), SHARDS)
+    key, owner = ShardKeys("m", shard).person(1, "d"), Owner(served.store, shard)
+    await owner.commit(distinct_ids=(DistinctIdWrite(1, "d", "", 5, kept_ms=60_000),))
+    with client_of(served.url) as client:
+        assert 0 < client.pttl(key) <= 60_000
+        await owner.commit(distinct_ids=(DistinctIdWrite(1, "d", "p", 6),))
+        assert client.pttl(key) == -1
+        await owner.commit(distinct_ids=(DistinctIdWrite(1, "d", "", 7, kept_ms=1),))
+        deadline = asyncio.get_running_loop().time() + 10
+        while client.exists(key):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.01)

@@ -72,7 +72,8 @@ class Chance:
         return RecordWrite(subject, record, tuple(joined), tuple(left), due_ms, self.random.random() < 0.5)
 
     def pair(self, subject: Subject) -> DistinctIdWrite:
-        return DistinctIdWrite(subject.team, subject.id, self.random.choice("abé"), self.random.randrange(3))
+        person = self.random.choice(["a", "b", "é", ""])
+        return DistinctIdWrite(subject.team, subject.id, person, self.random.randrange(3), 0 if person else 600_000)
 
 
 async def everything(view: View, subjects: list[Subject]) -> dict[str, object]:

@@ -13,9 +13,10 @@ from cohort_store.compiling import assign
 from cohort_store.definitions import parse_cohort
 from cohort_store.deltas import Delta, DeltaEntry, RegisterWrite
 from cohort_store.folding import Folded, Replayed, advance, fold
+from cohort_store.forgetting import erased
 from cohort_store.person_updates import update_of
 from cohort_store.plans import TeamPlan, compile_plan
-from cohort_store.records import EMPTY, Record, decode_record, encode_record
+from cohort_store.records import EMPTY, Forgotten, Record, decode_record, encode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import PERSON, Subject
 from cohort_store.timelines import tag_of
@@ -48,7 +49,7 @@ def delta_of(plan: TeamPlan, events: Collection[Event], arrival_ms: int | None =
     writes = tuple(
         write for event in events for write in update_of(event.properties, event.time_ms, plan.person_properties).writes
     )
-    late = arrival_ms is not None and any(entry.time_ms > arrival_ms for entry in entries)
+    late = arrival_ms is not None and any(event.time_ms > arrival_ms for event in events)
     return Delta(SOMEBODY, entries, writes, arrival_ms=arrival_ms if late else None)
 
 
@@ -104,6 +105,11 @@ class Roll:
         self._store(outcome, now)
         self.due_ms = outcome.due_ms
 
+    def forget(self, forgotten: Forgotten, now: int) -> None:
+        """Erase what was told of her, and ask everything anew."""
+        self.record = erased(self.record, forgotten)
+        self.advance(now)
+
     def adopt(self, plan: TeamPlan, now: int) -> None:
         """Go over to another plan, as a worker does with every record of a shard."""
         self.plan = plan
@@ -114,7 +120,7 @@ class Roll:
 
     def _store(self, outcome: Folded, now: int) -> None:
         assert outcome.due_ms is None or outcome.due_ms > now, "a timer that is due at once fires for ever"
-        self.record = decode_record(encode_record(outcome.record)) if not outcome.record.is_empty else EMPTY
+        self.record = decode_record(encode_record(outcome.record)) if outcome.record.is_stored else EMPTY
         self.changes += [(now, handle, True) for handle in outcome.joined]
         self.changes += [(now, handle, False) for handle in outcome.departed]
 

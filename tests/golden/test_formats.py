@@ -22,6 +22,7 @@ from cohort_store.deltas import (
     Delta,
     DeltaEntry,
     DeltaMessage,
+    Erasure,
     Mark,
     RegisterWrite,
     Restored,
@@ -32,7 +33,7 @@ from cohort_store.deltas import (
 )
 from cohort_store.errors import BadRecord, Crash, Reject
 from cohort_store.plans import conditions_of
-from cohort_store.records import Record, decode_record, encode_record
+from cohort_store.records import Forgotten, Record, decode_record, encode_record
 from cohort_store.registry import Registry, decode_registry, encode_registry
 from cohort_store.subjects import Subject, murmur2, shard_of
 from cohort_store.timelines import tag_of
@@ -56,6 +57,7 @@ def test_a_record_is_written_and_read_as_these_very_bytes(row: dict[str, Any]) -
         {name: (version, value) for name, (version, value) in row["registers"].items()},
         tuple((time_ms, selector, tag) for time_ms, selector, tag in row["ahead"]),
         {int(selector): lost_ms for selector, lost_ms in row["inexact"].items()},
+        Forgotten(*row["forgotten"]) if "forgotten" in row else None,
     )
     assert encode_record(record).hex() == row["hex"]
     assert decode_record(bytes.fromhex(row["hex"])) == record
@@ -71,6 +73,7 @@ def test_a_delta_message_is_written_and_read_as_these_very_bytes(row: dict[str, 
         is_seeds="restored" in row,
         restored=tuple(Restored(*each) for each in row.get("restored", ())),
         mended=Stretch(*row["mended"]) if "mended" in row else None,
+        erasure=Erasure(*row["erasure"]) if "erasure" in row else None,
     )
     assert encode_message(message).hex() == row["hex"]
     assert decode_message(bytes.fromhex(row["hex"])) == message

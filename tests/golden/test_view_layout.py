@@ -112,6 +112,14 @@ def test_a_persons_version_is_in_front_of_her_id_in_an_order_that_bytes_keep() -
     assert packed == sorted(packed)
 
 
+def test_a_distinct_id_that_is_nobodys_has_a_version_alone_and_a_section_behind_all_others() -> None:
+    assert keys.unpack_person(keys.pack_person(6, "")) is None
+    nobodys = COMMIT._replace(distinct_ids=(*COMMIT.distinct_ids, DistinctIdWrite(1, "d:2", "", 6, kept_ms=1_000)))
+    arguments = [written(argument_bytes(argument)) for argument in encode_commit(nobodys)]
+    packed = r"\x80\x00\x00\x00\x00\x00\x00\x06"
+    assert arguments == [*golden("view_commit.json"), "3", "1:d:2", packed, "1000"]
+
+
 @pytest.mark.parametrize("version", [-(2**63) - 1, 2**63])
 def test_a_version_beyond_64_bits_is_refused_by_name(version: int) -> None:
     with pytest.raises(ValueError, match=f"version {version} of person 'p' does not fit into 64 bits"):
