@@ -7,9 +7,9 @@ read once it holds everything before. What both have is the same entry twice.
 **Seeds are pruned at an instant that every shard has passed**, and a little before, since a pruned state answers from
 its instant on: a store that lost its last seconds is then still behind it.
 
-**Live events wait for no more than PIECE_PERSONS seeds**: those go into the same topic, and the next are sent when
-every owner has folded the ones before the last. So owners who are busy slow this down, and it slows them by a bounded
-share.
+**Live events wait for no more than PIECE_PERSONS seeds**: those go into the same topic, of few shards at a time, and
+the next are sent when owners have folded them, and had a rest from it. So owners who are busy slow this down, and it
+slows them by a bounded share; it gets at least what is left of a turn without the rest.
 
 **Whose each distinct id is** goes before a team's first seeds: what told it came, as a rule, before anything was
 defined that routers would have read it for.
@@ -59,12 +59,16 @@ from processors.backfill.ports import (
     SeedLog,
     TooLarge,
 )
-from processors.backfill.seeds import delta_of, delta_of_pair, pieces
+from processors.backfill.seeds import by_shards, delta_of, delta_of_pair
 from processors.backfill.wanted import Wanted, wanted
 from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
+REST = 0.5
+"""How long owners rest from seeds, in the time that the last ones took."""
+REST_S_MAX = 0.5
+"""So that seeds get their share where owners are that busy."""
 
 _decode = msgspec.json.Decoder(FillingStatus).decode
 _Row = TypeVar("_Row")
@@ -268,15 +272,13 @@ class FillingIn:
         self, blocks: AsyncGenerator[Sequence[Seed], None], team: int, pruned_ms: int
     ) -> AsyncIterator[Sequence[Delta]]:
         async for block in self._read(blocks):
-            for piece in pieces(block, self._pace.piece_persons):
-                yield [delta_of(team, seed, pruned_ms) for seed in piece]
+            yield [delta_of(team, seed, pruned_ms) for seed in block]
 
     async def _of_pairs(
         self, blocks: AsyncGenerator[Sequence[Pair], None], team: int
     ) -> AsyncIterator[Sequence[Delta]]:
         async for block in self._read(blocks):
-            for piece in pieces(block, self._pace.piece_persons):
-                yield [delta_of_pair(team, pair) for pair in piece]
+            yield [delta_of_pair(team, pair) for pair in block]
 
     async def _read(self, blocks: AsyncGenerator[Sequence[_Row], None]) -> AsyncIterator[Sequence[_Row]]:
         """The blocks as they come; at a bounded pace all of them first, since ClickHouse ends an answer that is read
@@ -291,14 +293,12 @@ class FillingIn:
             yield block
 
     async def _send(
-        self, pieces: AsyncIterator[Sequence[Delta]], registry_version: int, only: frozenset[int] | None
+        self, blocks: AsyncIterator[Sequence[Delta]], registry_version: int, only: frozenset[int] | None
     ) -> int:
         """Send deltas at the pace at which owners fold them, those of some shards or of all. How many there were."""
-        parts, before, count = self._parts, dict[int, int](), 0
+        parts, count, noted_s = self._parts, 0, self._parts.elapsed_s()
         behind = dict(self._status.behind)
-        of_before: set[int] = set()
-        noted_s = parts.elapsed_s()
-        async for piece in pieces:
+        async for piece in by_shards(blocks, parts.shards, self._pace.piece_persons):
             packer, of_piece = Packer(parts.shards, parts.partitions), set[int]()
             for delta in piece:
                 shard = shard_of(delta.subject, parts.shards)
@@ -306,12 +306,14 @@ class FillingIn:
                     packer.add(delta)
                     of_piece.add(shard)
             await self._until_free()
-            # Those alone that had something to fold: the others tell where they are twice a second.
-            await self._until_folded(before, of_before)
-            self._pace.take(packer.count, parts.elapsed_s())
-            before, of_before = await parts.deltas.send(packer.seeds(registry_version)), of_piece
-            behind.update(before)
+            sent_s = parts.elapsed_s()
+            self._pace.take(packer.count, sent_s)
+            sent = await parts.deltas.send(packer.seeds(registry_version))
+            behind.update(sent)
             count += packer.count
+            # Those alone that had something to fold: the others tell where they are twice a second.
+            await self._until_folded(sent, of_piece)
+            await asyncio.sleep(min(REST * (parts.elapsed_s() - sent_s), REST_S_MAX))
             if parts.elapsed_s() - noted_s >= LOOK_S:
                 noted_s = parts.elapsed_s()
                 await self._note(msgspec.structs.replace(self._status, of_part=count))

@@ -16,10 +16,10 @@ from cohort_store.registry import Cohort
 from cohort_store.settings import Settings
 from processors.backfill.dry_run import DryRun, Movement
 from processors.backfill.wanted import wanted_of
+from processors.backfill.wiring import history_of
 from processors.cli.backfill_runs import How, is_for_scripts
 from processors.cli.invocation import Failed, output
 from processors.cli.roll import opened_roll
-from processors.clickhouse.seed_history import SeedHistory
 
 SAMPLE = 5
 
@@ -29,8 +29,7 @@ async def compared(settings: Settings, team: int, chosen: Sequence[Cohort], how:
 
     Raises Failed while there are shards of which nothing is known.
     """
-    history = SeedHistory(settings.clickhouse, settings.backfill_threads, settings.backfill_memory_bytes)
-    history = history.read_as(how.reading)
+    history = history_of(settings).read_as(how.reading)
     async with opened_roll(settings) as roll:
         positions = await roll.reader.positions(range(settings.shards))
         if len(positions) < settings.shards:

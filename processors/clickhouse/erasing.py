@@ -41,7 +41,7 @@ _CONCERNED = f"""
 )
 """  # noqa: S608 - a part of ours
 _HER_IDS = f"""
-WITH paired AS ({paired(_CONCERNED)})
+WITH {paired(_CONCERNED)}
 SELECT distinct_id FROM paired WHERE owner = {{person:String}}
 UNION DISTINCT
 SELECT {{person:String}} WHERE {{person:String}} NOT IN (SELECT distinct_id FROM paired)

@@ -15,6 +15,8 @@ from tests.backfill.installation import DEADLINE_S, FilledInstallation
 from tests.backfill.test_trouble_answers import OUT_OF_MEMORY
 from tests.services.fixtures import ClickHouse
 
+pytestmark = pytest.mark.slow
+
 PERSONS = 4_000
 LIVE_S_MAX = 5.0
 """What a live event may take while a backfill waits for ClickHouse, on a busy machine."""

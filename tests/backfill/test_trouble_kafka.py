@@ -19,6 +19,8 @@ from tests.membership.test_process_kills import Broker, proxied_broker
 from tests.services.apache_kafka import ApacheKafka
 from tests.services.fixtures import KAFKA, ClickHouse
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["proxied_broker"]
 PERSONS = 1_500
 

@@ -23,6 +23,8 @@ from tests.control.control_process import eventually
 from tests.membership.processes import SECOND, Installation, Life
 from tests.services.fixtures import ClickHouse
 
+pytestmark = pytest.mark.slow
+
 FULL = "the view is full and takes no writes"
 
 
@@ -104,7 +106,8 @@ async def test_a_redis_that_fills_up_in_the_midst_of_a_backfill_makes_it_wait_an
         reached = await installation.until_noted(lambda status: 2 <= status.part < status.parts)
         fill_up(own_view)
         async with asyncio.timeout(DEADLINE_S):
-            while not any(FULL in each for each in installation.troubles):
+            log = tmp_path / "membership.log"
+            while not any(FULL in each for each in (*installation.troubles, log.read_text())):
                 await asyncio.sleep(0.05)
         assert not filling.done()
         make_room(own_view)

@@ -9,10 +9,11 @@ from typing import Any
 import clickhouse_connect
 import pytest
 
-from tests.cli.test_up import END_S_MAX, Up, eventually, pytestmark, start
+from tests.cli.test_up import END_S_MAX, Up, eventually, start
+from tests.cli.test_up import pytestmark as marks_of_up
 from tests.cli.test_up_backfill import apply, members, tell
 
-__all__ = ["pytestmark"]
+pytestmark = [*marks_of_up, pytest.mark.slow]
 
 NOW = datetime.now(UTC)
 COHORTS: list[dict[str, Any]] = [

@@ -15,9 +15,10 @@ from cohort_store.settings import Settings
 from processors.clickhouse.client import connected
 from processors.embedded.history import EmbeddedHistory
 from tests.cli.test_application import _no_settings_but_ours  # noqa: F401 - the same autouse fixture
-from tests.cli.test_up import END_S_MAX, ROOT, Up, eventually, pytestmark, start
+from tests.cli.test_up import END_S_MAX, ROOT, Up, eventually, start
+from tests.cli.test_up import pytestmark as marks_of_up
 
-__all__ = ["pytestmark"]
+pytestmark = [*marks_of_up, pytest.mark.slow]
 
 NOW = datetime.now(UTC)
 TABLE = """

@@ -1,0 +1,15 @@
+"""What holds for all tests of the backfill."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from processors.backfill import filling_in
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _no_rest() -> Iterator[None]:
+    """Owners on memory need no rest, and clocks that a test steps would make it a long one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filling_in, "REST", 0.0)
+        yield
