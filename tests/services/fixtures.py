@@ -157,10 +157,7 @@ def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_s
 @pytest.fixture
 def redis_cluster(cluster_server: redis_servers.RedisCluster) -> redis_servers.RedisCluster:
     """A Redis Cluster of six nodes, healthy and empty, whatever the test before did to it."""
-    for port, server in cluster_server.nodes.items():
-        if server.process.returncode is not None:
-            cluster_server.restart(port)
-    cluster_server.wait_healthy()
+    cluster_server.revive()
     cluster_server.flush()
     return cluster_server
 

@@ -159,6 +159,13 @@ class RedisCluster:
         self.nodes[port].start()
         self.wait_healthy()
 
+    def revive(self) -> None:
+        """Start every killed node again: all of them first, since none is healthy while another one is dead."""
+        for server in self.nodes.values():
+            if server.process.returncode is not None:
+                server.start()
+        self.wait_healthy()
+
     def wait_healthy(self) -> None:
         """Return when every node runs, sees all slots covered, and each master has a replica in step."""
         self._wait(self._is_healthy, "become healthy")
