@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import backfill, beside, conditions, flags, ingest, latency, members, memory, worst_person
+from benchmarks import backfill, beside, conditions, flags, ingest, latency, members, memory, reconcile, worst_person
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
     worst_person.report(worst_person.measure())
     members.report(members.measure())
     backfill.report(asyncio.run(backfill.measure()))
+    reconcile.report(asyncio.run(reconcile.measure()))
     beside.report(asyncio.run(beside.measure(int(taken.rate / 2))))
     if taken.wrong:
         sys.exit(f"ingest: {taken.wrong} wrong members: the figures do not count")
