@@ -20,7 +20,7 @@ from typing import NamedTuple
 from cohort_store.deltas import Delta
 from cohort_store.exactness import after_cutting, next_change_of, verdict_of
 from cohort_store.forgetting import admitted
-from cohort_store.plans import AnyBound, Ask, BoundRegister, CohortPlan, TeamPlan, Touched
+from cohort_store.plans import AnyBound, Ask, BoundCondition, BoundRegister, CohortPlan, TeamPlan, Touched
 from cohort_store.records import EMPTY, Ahead, Forgotten, Record, Register, register_wins
 from cohort_store.timelines import Entry, Timeline, union
 
@@ -128,11 +128,7 @@ def next_change(record: Record, plan: TeamPlan, conditions: Iterable[int], now: 
     """The earliest later instant at which a verdict of these conditions can differ with no new event; may be early."""
     soonest: int | None = None
     for index in conditions:
-        bound = plan.conditions[index]
-        if isinstance(bound, BoundRegister):
-            due = bound.condition.next_change(record.registers.get(bound.register), now)
-        else:
-            due = next_change_of(bound, record.timelines, record.inexact, now)
+        due = _turn(plan.conditions[index], record, now)
         if due is not None and (soonest is None or due < soonest):
             soonest = due
     return soonest
@@ -282,17 +278,21 @@ def _kept(selector: int, timelines: Mapping[int, Timeline], plan: TeamPlan, now:
     return kept
 
 
+def _turn(bound: AnyBound, record: Record, now: int) -> int | None:
+    """The earliest later instant at which its verdict can differ with no new event; may be early."""
+    if isinstance(bound, BoundRegister):
+        return bound.condition.next_change(record.registers.get(bound.register), now)
+    return next_change_of(bound, record.timelines, record.inexact, now)
+
+
 def _due(conditions: Sequence[int], plan: TeamPlan, record: Record, now: int) -> int | None:
     """The earliest instant at which a verdict, or what is worth keeping, can differ with no new event."""
     soonest: int | None = None
     for index in conditions:
         bound = plan.conditions[index]
-        if isinstance(bound, BoundRegister):
-            due = bound.condition.next_change(record.registers.get(bound.register), now)
-        else:
-            due = next_change_of(bound, record.timelines, record.inexact, now)
-            if due is None:
-                due = bound.condition.forget_at(bound.read(record.timelines), now)
+        due = _turn(bound, record, now)
+        if due is None and isinstance(bound, BoundCondition):
+            due = bound.condition.forget_at(bound.read(record.timelines), now)
         if due is not None and (soonest is None or due < soonest):
             soonest = due
     return soonest

@@ -17,6 +17,7 @@ PRUNED_BEFORE_MS = 60_000
 LOOK_S = 0.5
 FOLDED_LOOK_S = 0.01
 TOPIC_LOOK_S = 5.0
+WITHIN_S = 60.0
 
 Look = Callable[[], Awaitable[None]]
 """Called every LOOK_S, about, of a wait; what it raises ends the wait."""
@@ -76,6 +77,16 @@ class Owners(NamedTuple):
                     raise AnotherTopic(f"{DELTAS} is another topic than the one that seeds were sent to")
             if waiting:
                 await asyncio.sleep(FOLDED_LOOK_S)
+
+    async def have_folded(self, behind: Mapping[int, int], shards: Collection[int], what: str) -> None:
+        """The same for a command, which waits for WITHIN_S at most. Raises Retry, which names `what` was sent."""
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await self.until_folded(behind, shards)
+        except TimeoutError:
+            raise Retry(
+                f"{what} was not folded within {WITHIN_S:g} s: let muster membership run, then say it again"
+            ) from None
 
     async def is_same_topic(self, behind: Mapping[int, int]) -> bool:
         """Whether the deltas go on at least to where seeds were sent: a broker that lost everything begins anew."""

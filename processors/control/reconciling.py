@@ -32,7 +32,8 @@ class Reconciling:
     async def turn(self, registry: Registry, values: Values, elapsed_ms: int) -> None:
         """Compare the shards whose turn it is, if it is anybody's. Raises Retry."""
         checking = self._parts.checking
-        if not registry.teams or not await checking.history.is_there():
+        # First: the rest asks ClickHouse to count all persons.
+        if not self._rounds.is_due(elapsed_ms) or not registry.teams or not await checking.history.is_there():
             return
         persons = max([await checking.history.persons(team) for team in registry.teams])
         every = range(checking.shards)

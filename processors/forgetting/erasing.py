@@ -11,22 +11,20 @@ Nothing has to be undone where it breaks off: to do all of it again is harmless.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cohort_store.deltas import Delta, Erasure
 from cohort_store.errors import Retry
 from cohort_store.ports import MembershipReader
 from cohort_store.subjects import DISTINCT_ID, Subject, shard_of
-from processors.backfill.ports import DeltaLog
+from processors.backfill.owners import Owners
+from processors.backfill.ports import SeedLog
 from processors.forgetting.ports import ErasedRows, Past
-from processors.kafka.topics import DELTAS
 from processors.reconcile.ports import Settled
 from processors.router.packing import Packer
 
 IDS_ASKED_MAX = 1_000
-LOOK_S = 0.05
-FOLDED_LOOKS_MAX = 1_200
 SETTLED_S = 10.0
 """For so long it is waited for an archive that is behind. One that goes on later leaves her out by itself."""
 ERASED_TURNS_MAX = 5
@@ -37,7 +35,7 @@ class ErasingParts(NamedTuple):
     """What it is made of."""
 
     reader: MembershipReader
-    deltas: DeltaLog
+    deltas: SeedLog
     past: Past | None
     """None where there is no history; then `settled` is not asked."""
     settled: Settled
@@ -79,7 +77,8 @@ async def erase(parts: ErasingParts, whom: Hers, registry_version: int, erasure:
     for subject in subjects:
         packer.add(Delta(subject))
     behind = await parts.deltas.send(packer.forgets(registry_version, erasure))
-    await _until_folded(parts, behind, {shard_of(subject, parts.shards) for subject in subjects})
+    owners = Owners(parts.reader, parts.deltas, parts.shards, parts.partitions)
+    await owners.have_folded(behind, {shard_of(subject, parts.shards) for subject in subjects}, "the erasure")
     return ErasedRows() if parts.past is None else await _erase_past(parts, parts.past, whom, erasure.at_ms)
 
 
@@ -99,22 +98,4 @@ async def _erase_past(parts: ErasingParts, past: Past, whom: Hers, at_ms: int) -
     raise Retry(
         f"rows of hers were still being written to ClickHouse after they were erased {ERASED_TURNS_MAX} times: "
         "does something else than this version of Muster write there?"
-    )
-
-
-async def _until_folded(parts: ErasingParts, behind: Mapping[int, int], shards: Collection[int]) -> None:
-    waiting = set(shards)
-    for _ in range(FOLDED_LOOKS_MAX):
-        positions = await parts.reader.positions(sorted(waiting))
-        waiting -= {
-            shard
-            for shard, position in positions.items()
-            if DELTAS in position.offsets and position.offsets[DELTAS].next >= behind.get(shard % parts.partitions, 0)
-        }
-        if not waiting:
-            return
-        await asyncio.sleep(LOOK_S)
-    raise Retry(
-        f"{len(waiting)} shards have not folded the erasure after {FOLDED_LOOKS_MAX * LOOK_S:.0f} s: let muster "
-        "membership run, then say it again, so that her history is erased too"
     )

@@ -50,7 +50,8 @@ async def repair(parts: RepairParts, registry: Registry, team: int, persons: Col
             (mends if len(delta.entries) <= ENTRIES_A_DELTA_MAX else seeds).add(delta)
         messages = [*mends.mends(registry.version, Stretch(begins_ms, pruned_ms)), *seeds.seeds(registry.version)]
         behind = await parts.deltas.send(messages)
-        await owners.until_folded(behind, {shard_of(delta.subject, parts.shards) for delta in deltas})
+        shards = {shard_of(delta.subject, parts.shards) for delta in deltas}
+        await owners.have_folded(behind, shards, "the repair")
 
 
 async def _deltas(

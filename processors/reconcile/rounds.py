@@ -13,20 +13,26 @@ class Rounds:
 
     def __init__(self, round_ms: int, began_ms: int) -> None:
         self._round_ms = round_ms
-        self._due_ms = began_ms
+        self._began_ms = began_ms
+        self._share_ms = 0
+        """Between two turns; 0 until it is known how many groups there are."""
         self._next = 0
 
-    def turn(self, groups: Sequence[Sequence[int]], elapsed_ms: int) -> Sequence[int]:
-        """The shards whose turn it is; none, where it is nobody's yet.
+    def is_due(self, elapsed_ms: int) -> bool:
+        """Whether to ask for the groups, and take a `turn`; `elapsed_ms` is a monotonic clock."""
+        return bool(self._round_ms) and elapsed_ms >= self._began_ms + self._share_ms
 
-        `groups` are all of them, `elapsed_ms` a monotonic clock. The first turn is a share of a round after the start.
+    def turn(self, groups: Sequence[Sequence[int]], elapsed_ms: int) -> Sequence[int]:
+        """The shards whose turn it is, of all groups; none, where it is nobody's yet.
+
+        The first turn is a share of a round after the start.
         """
-        if not self._round_ms or not groups:
+        if not groups or not self._round_ms:
             return ()
-        share_ms = self._round_ms // len(groups)
-        if elapsed_ms < self._due_ms + share_ms:
+        self._share_ms = self._round_ms // len(groups)
+        if not self.is_due(elapsed_ms):
             return ()
-        self._due_ms = elapsed_ms
+        self._began_ms = elapsed_ms
         group = groups[self._next % len(groups)]
         self._next = (self._next + 1) % len(groups)
         return group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from cohort_store.deltas import (
@@ -76,26 +76,20 @@ class Packer:
 
     def seeds(self, registry_version: int) -> list[Packed]:
         """What was taken in, packed as history that is filled in."""
-        return [
-            Packed(partition, pack_seeds(os.urandom(ID_BYTES), registry_version, part))
-            for partition, parts in self._parts()
-            for part in parts
-        ]
+        return self._all(lambda message_id, part: pack_seeds(message_id, registry_version, part))
 
     def mends(self, registry_version: int, mended: Stretch) -> list[Packed]:
         """What was taken in, packed as what mends records: at most ENTRIES_A_DELTA_MAX entries a subject."""
-        return [
-            Packed(partition, pack_mends(os.urandom(ID_BYTES), registry_version, part, mended))
-            for partition, parts in self._parts()
-            for part in parts
-        ]
+        return self._all(lambda message_id, part: pack_mends(message_id, registry_version, part, mended))
 
     def forgets(self, registry_version: int, erasure: Erasure) -> list[Packed]:
         """The subjects of what was taken in, packed as those who are to be forgotten."""
+        return self._all(lambda message_id, part: pack_forgets(message_id, registry_version, part, erasure))
+
+    def _all(self, pack: Callable[[bytes, list[PackedGroup]], bytes]) -> list[Packed]:
+        """Every message of what was taken in, each with a random id of its own."""
         return [
-            Packed(partition, pack_forgets(os.urandom(ID_BYTES), registry_version, part, erasure))
-            for partition, parts in self._parts()
-            for part in parts
+            Packed(partition, pack(os.urandom(ID_BYTES), part)) for partition, parts in self._parts() for part in parts
         ]
 
     def _parts(self, reserved_bytes: int = 0) -> Iterator[tuple[int, list[list[PackedGroup]]]]:

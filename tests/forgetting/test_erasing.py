@@ -1,7 +1,7 @@
 """The flow of an erasure: in which order it goes, and whose distinct ids are hers."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import pytest
 
@@ -10,6 +10,7 @@ from cohort_store.errors import Retry
 from cohort_store.memory import MemoryStore
 from cohort_store.ports import DistinctIdWrite, Offset, Position, ShardCommit
 from cohort_store.subjects import PERSON, Subject
+from processors.backfill import owners
 from processors.forgetting import erasing
 from processors.forgetting.erasing import ErasingParts, Hers, erase, hers
 from processors.forgetting.ports import ErasedRows
@@ -50,6 +51,9 @@ class World:
         if self._folds:
             await self.fold_to(1)
         return {0: 1}
+
+    async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, 1)
 
     async def settled(self) -> None:
         if not self._settles:
@@ -105,8 +109,8 @@ async def test_rows_that_keep_coming_are_said_to_be_written_by_something_else() 
 
 
 async def test_owners_that_do_not_run_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "FOLDED_LOOKS_MAX", 2)
+    monkeypatch.setattr(owners, "WITHIN_S", 0.05)
     world = World(folds=False)
-    with pytest.raises(Retry, match="1 shards have not folded the erasure after 0 s: let muster membership run"):
+    with pytest.raises(Retry, match=r"the erasure was not folded within 0\.05 s: let muster membership run"):
         await erase(world.parts(), Hers(SHE, ["d"]), 1, ERASURE)
     assert not any(each.startswith("erase") for each in world.said)

@@ -26,7 +26,17 @@ def test_each_group_comes_once_in_a_round_the_first_a_share_of_it_after_the_star
     assert rounds.turn(GROUPS, 1_000 + 3 * HOUR) == [0, 1]
 
 
+def test_between_two_turns_nobody_need_ask_who_there_is() -> None:
+    rounds = Rounds(2 * HOUR, began_ms=1_000)
+    assert rounds.is_due(1_000), "how many groups there are is not known yet"
+    rounds.turn(GROUPS, 1_000)
+    assert [rounds.is_due(1_000 + at) for at in (HOUR - 1, HOUR)] == [False, True]
+    assert rounds.turn(GROUPS, 1_000 + HOUR) == [0, 1]
+    assert [rounds.is_due(1_000 + at) for at in (2 * HOUR - 1, 2 * HOUR)] == [False, True]
+
+
 def test_a_round_of_nothing_is_never() -> None:
+    assert not Rounds(0, 0).is_due(10**15)
     assert Rounds(0, 0).turn(GROUPS, 10**15) == ()
     assert Rounds(HOUR, 0).turn([], 10**15) == ()
 
