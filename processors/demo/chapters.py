@@ -34,10 +34,7 @@ async def begin_with_history(play: Play) -> None:
     play.stage.clock.set(first_ms(play.log))
     seconds = await play.until_whole(version)
     comparison = await play.compare(Chapter.HISTORY)
-    play.display.say(
-        f"filled in after {seconds:.1f} s, of {play.persons_filled:,} persons: "
-        f"all {len(comparison.cohorts)} cohorts OK, none WARMING"
-    )
+    play.display.say(f"filled in after {seconds:.1f} s: all {len(comparison.cohorts)} cohorts OK, none WARMING")
     await play.look()
 
 
@@ -83,7 +80,7 @@ async def lose_everything(play: Play) -> None:
     found = meanwhile(asker.answers[first:], _banner(right))
     if found.unmarked:
         raise Crash(f"{len(found.unmarked)} answers of {EDITED_FLAG} are wrong and say OK, as {found.unmarked[0]}")
-    play.display.say(f"everything is back after {seconds:.1f} s, of {play.persons_filled:,} persons, with no operator")
+    play.display.say(f"everything is back after {seconds:.1f} s, with no operator")
     play.display.say(
         f"{EDITED_FLAG}, asked {found.statuses.total():,} times meanwhile: {found.told}; none was wrong and said OK"
     )

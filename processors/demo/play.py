@@ -46,8 +46,6 @@ class Play:
     scene: Scene
     roll: RollReader
     """Of the cohorts as they were last known to be in force."""
-    persons_filled: int = 0
-    """Seeded by the last filling in that was seen."""
     _lacking: list[str] = field(default_factory=list)
 
     async def define(self, definitions: Any) -> int:
@@ -64,7 +62,6 @@ class Play:
 
         What is being filled in meanwhile is shown. Raises Retry where it does not end.
         """
-        self.persons_filled = 0
         began_s = monotonic()
         try:
             await eventually(
@@ -87,7 +84,6 @@ class Play:
             standing = await self.stage.standing()
         except Retry:
             return False
-        self.persons_filled = noted.persons if noted else self.persons_filled
         self.display.filling(bar_of(noted) if noted else "")
         self._lacking = standing.lacking
         is_in_force = registry.version >= version and standing.registry_version >= version and not building(registry)
