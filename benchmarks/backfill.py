@@ -16,6 +16,8 @@ from benchmarks.processes import OTHER_CORE, SERVER_CORE, Role, cpu_seconds, pin
 from cohort_store.clocks import SystemClock
 from cohort_store.compiling import assign
 from cohort_store.definitions import parse_cohort
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import EVENTS, REGISTRY, ensure_topics, muster_topics
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, encode_registry
@@ -27,11 +29,9 @@ from processors.clickhouse.client import connect
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
 from processors.embedded.history import EmbeddedHistory
-from processors.kafka import clients
 from processors.kafka.activation import MarkedActivations
 from processors.kafka.archived import ArchivedOffsets
 from processors.kafka.delta_log import KafkaDeltaLog
-from processors.kafka.topics import EVENTS, REGISTRY, ensure_topics, muster_topics
 from processors.router.progress import Source
 
 PARTITIONS = 8

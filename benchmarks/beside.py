@@ -44,6 +44,8 @@ from benchmarks.processes import OTHER_CORE, SERVER_CORE, Role, pin
 from cohort_store.clocks import SystemClock
 from cohort_store.compiling import assign, backfill
 from cohort_store.definitions import parse_cohort
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import EVENTS, REGISTRY, ensure_topics, muster_topics
 from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, decode_registry, encode_registry
 from cohort_store.settings import Settings
@@ -52,11 +54,9 @@ from processors.clickhouse.client import connect
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
 from processors.embedded.history import EmbeddedHistory
-from processors.kafka import clients
 from processors.kafka.activation import MarkedActivations
 from processors.kafka.archived import ArchivedOffsets
 from processors.kafka.delta_log import KafkaDeltaLog
-from processors.kafka.topics import EVENTS, REGISTRY, ensure_topics, muster_topics
 
 # Longer than any latency: who enters is seen to have.
 RECENT = {"key": "recent", "when": {"kind": "performed", "event": "probe", "within": "10m"}}

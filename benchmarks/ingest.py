@@ -19,12 +19,12 @@ from benchmarks.processes import SERVER_CORE, Role, cpu_seconds
 from benchmarks.workload import END_MS, Account, Workload
 from cohort_store.changes import decode_change
 from cohort_store.clocks import FileClock
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import MEMBERSHIP_CHANGES, REGISTRY, TopicSpec, ensure_topics, muster_topics
 from cohort_store.ports import MembershipReader, Position
 from cohort_store.redis.wiring import connect_reader
 from cohort_store.registry import encode_registry
 from cohort_store.settings import Settings
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import MEMBERSHIP_CHANGES, REGISTRY, TopicSpec, ensure_topics, muster_topics
 
 TOPIC = "clickhouse_events_json"
 PARTITIONS = 8

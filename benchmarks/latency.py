@@ -23,11 +23,11 @@ from confluent_kafka import Producer
 from benchmarks.ingest import COHORT
 from benchmarks.parts import BROKERS, Bench, broker_argument, embedded, registry_of
 from benchmarks.processes import OTHER_CORE, SERVER_CORE, Role, pin
+from cohort_store.kafka.topics import EVENTS, REGISTRY, ensure_topics, muster_topics
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_reader
 from cohort_store.registry import encode_registry
 from cohort_store.subjects import PERSON, Subject
-from processors.kafka.topics import EVENTS, REGISTRY, ensure_topics, muster_topics
 
 RATE_DEFAULT = 5_000
 SECONDS = 30.0

@@ -97,8 +97,8 @@ async def apply(
     Raises BadDefinition where anything is refused, by the files' check (nothing is written) or by control (the
     definitions before stay in force); NotCompiled after the deadline; Retry when Kafka cannot be reached.
     """
+    from cohort_store.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics, muster_topics
     from processors.kafka.single_partition import SinglePartitionLog
-    from processors.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics, muster_topics
 
     wanted = read_definition_files(files)
     await ensure_topics(settings.kafka, muster_topics(settings.partitions), replication=settings.topic_replication)

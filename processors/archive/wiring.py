@@ -6,15 +6,15 @@ from contextlib import AsyncExitStack
 
 from cohort_store.clocks import clock_from
 from cohort_store.errors import Crash
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import ensure_topics, muster_topics
 from cohort_store.settings import Settings
 from processors.archive.worker import Archive, ArchiveParts
 from processors.clickhouse.events import EventsTable
 from processors.clickhouse.forgotten import ForgottenTable
 from processors.codecs.codec import codecs_of
-from processors.kafka import clients
 from processors.kafka.dead_letters import KafkaDeadLetters
 from processors.kafka.event_source import KafkaEventSource
-from processors.kafka.topics import ensure_topics, muster_topics
 from processors.metrics import serve_metrics
 from processors.process import run_until_signalled
 

@@ -8,9 +8,9 @@ from time import monotonic
 from typing import NamedTuple
 
 from cohort_store.errors import Retry
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.ports import MembershipReader, Position
 from processors.backfill.ports import SeedLog
-from processors.kafka.topics import DELTAS
 
 PRUNED_BEFORE_MS = 60_000
 """How long before the slowest shard's now seeds are pruned: more than a failover of the store loses."""

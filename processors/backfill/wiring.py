@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from cohort_store.clocks import SystemClock
+from cohort_store.kafka import clients
 from cohort_store.settings import Settings
 from processors.archive.wiring import ROLE as ARCHIVE
 from processors.backfill.ports import Archived
 from processors.clickhouse.history_coverage import HistoryCoverage
 from processors.clickhouse.history_source import HistorySource, source_of
 from processors.clickhouse.seed_history import SeedHistory
-from processors.kafka import clients
 from processors.kafka.archived import ArchivedOffsets
 
 

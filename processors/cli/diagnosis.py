@@ -12,6 +12,7 @@ from typing import NamedTuple
 from cohort_store.clocks import clock_from
 from cohort_store.durations import UNITS_MS, format_duration
 from cohort_store.errors import MusterError
+from cohort_store.kafka.topics import muster_topics
 from cohort_store.ports import Position
 from cohort_store.redis.store import Memory
 from cohort_store.redis.wiring import connect_mirror, connect_reader, connect_store
@@ -20,7 +21,6 @@ from cohort_store.settings import Settings
 from processors.cli.web import get, url_of
 from processors.clickhouse.client import connect, translated
 from processors.kafka.inspection import ClusterSeen, look
-from processors.kafka.topics import muster_topics
 
 CHECK_S_MAX = 15.0
 REPLICAS_WANTED = 3

@@ -59,7 +59,7 @@ class Sending:
         """
         from aiokafka.errors import KafkaError
 
-        from processors.kafka import clients
+        from cohort_store.kafka import clients
 
         producer = clients.producer(bootstrap)
         try:

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from cohort_store.changes import ENTERED, LEFT, Change, decode_change
 from cohort_store.errors import Retry
+from cohort_store.kafka.topics import MEMBERSHIP_CHANGES
 from cohort_store.settings import Settings
 from processors.cli.invocation import Invocation, Json, invocation, output, print_json, run_async
-from processors.kafka.topics import MEMBERSHIP_CHANGES
 
 _HELP = """Print every change of membership as it happens, until Ctrl-C.
 
@@ -65,8 +65,8 @@ async def changes(settings: Settings, from_start: bool) -> AsyncIterator[Change]
     from aiokafka import TopicPartition
     from aiokafka.errors import KafkaError
 
-    from processors.kafka import clients
-    from processors.kafka.ends import end_offsets
+    from cohort_store.kafka import clients
+    from cohort_store.kafka.ends import end_offsets
 
     consumer = clients.partition_consumer(settings.kafka)
     try:

@@ -21,6 +21,7 @@ from faust.types import TP
 from cohort_store.changes import Change
 from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
+from cohort_store.kafka.topics import DEFINITIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
 from cohort_store.ports import MembershipReader
 from cohort_store.settings import Settings
 from processors.backfill.filling_in import FillingIn
@@ -43,7 +44,6 @@ from processors.control.restoring import Tables
 from processors.control.status import Ends, status_of
 from processors.definition_changes import MARKER_KEY
 from processors.forgetting.reminding import Reminding
-from processors.kafka.topics import DEFINITIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
 from processors.metrics import metrics_text
 
 TAKE_OVER_S = 1.0

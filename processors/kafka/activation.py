@@ -10,9 +10,9 @@ from aiokafka.errors import KafkaError
 
 from cohort_store.deltas import DeltaMessage, decode_message
 from cohort_store.errors import Reject, Retry
-from processors.kafka import clients
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import DELTAS
+from cohort_store.kafka import clients
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import DELTAS
 from processors.router.progress import Source
 
 CONFIRMING_INTERVALS = 2

@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Retry
+from cohort_store.kafka import clients
 from processors.backfill.ports import farthest_behind
-from processors.kafka import clients
 from processors.router.progress import Source
 
 

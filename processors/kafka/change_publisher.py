@@ -18,8 +18,8 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from cohort_store.changes import decode_change
 from cohort_store.errors import Retry
-from processors.kafka import clients
-from processors.kafka.topics import MEMBERSHIP_CHANGES
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import MEMBERSHIP_CHANGES
 from processors.membership.relay import Displaced
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from cohort_store.errors import Retry
-from processors.kafka.topics import DEAD_LETTERS as TOPIC
+from cohort_store.kafka.topics import DEAD_LETTERS as TOPIC
 
 KEPT_BYTES = 262_144
 DETAIL_CHARACTERS_MAX = 500

@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Retry
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import DELTAS
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import DELTAS
 from processors.router.packing import Packed
 
 

@@ -11,8 +11,8 @@ from aiokafka.errors import IllegalStateError, InvalidSessionTimeoutError, Kafka
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import Crash, Retry
+from cohort_store.kafka import clients
 from cohort_store.settings import Settings
-from processors.kafka import clients
 from processors.router.ports import Polled, ReadOut
 from processors.router.progress import FetchTimes, Source
 

@@ -12,9 +12,9 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Retry
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.settings import Settings
-from processors.kafka import clients
-from processors.kafka.topics import DELTAS
 from processors.membership.worker import Fetched
 
 FETCH_TIMEOUT_MS = 20

@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 from cohort_store.changes import Change, decode_change, subject_of
 from cohort_store.deltas import decode_message
 from cohort_store.errors import Reject, Retry
+from cohort_store.kafka import clients
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import DELTAS, MEMBERSHIP_CHANGES
 from cohort_store.subjects import Subject
-from processors.kafka import clients
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import DELTAS, MEMBERSHIP_CHANGES
 from processors.membership.resume import UNREADABLE_ID, Bounds
 
 READ_DEADLINE_S = 10.0

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Retry
-from processors.kafka.topics import DELTAS
+from cohort_store.kafka.topics import DELTAS
 from processors.router.packing import Packed
 
 

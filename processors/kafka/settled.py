@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
+from cohort_store.kafka.ends import end_offsets
 from processors.backfill.ports import Archived
-from processors.kafka.ends import end_offsets
 from processors.router.progress import Source
 
 LOOK_S = 0.25

@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Crash, Retry
-from processors.kafka import clients
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import MESSAGE_BYTES_MAX, REGISTRY_BYTES_MAX, BrokerUnreachable
+from cohort_store.kafka import clients
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import MESSAGE_BYTES_MAX, REGISTRY_BYTES_MAX, BrokerUnreachable
 from processors.topic_log import LogRecord
 
 READ_DEADLINE_S = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from processors.kafka.topics import BrokerUnreachable
+from cohort_store.kafka.topics import BrokerUnreachable
 
 DEADLINE_S = 10.0
 

@@ -6,15 +6,15 @@ import time
 from contextlib import AsyncExitStack
 
 from cohort_store.clocks import clock_from
+from cohort_store.kafka import clients
+from cohort_store.kafka.registry import RegistryFollower
+from cohort_store.kafka.topics import ensure_topics, muster_topics
 from cohort_store.redis.wiring import connect_store
 from cohort_store.settings import Settings
-from processors.kafka import clients
 from processors.kafka.change_publisher import ChangePublisher
 from processors.kafka.dead_letters import KafkaDeadLetters
 from processors.kafka.membership_consumer import DeltasConsumer
 from processors.kafka.membership_log import MembershipLog
-from processors.kafka.registry import RegistryFollower
-from processors.kafka.topics import ensure_topics, muster_topics
 from processors.membership.owner import HEARTBEAT_MS, Owner, OwnerConfig
 from processors.membership.relay import Relay
 from processors.membership.worker import Parts, Worker

@@ -14,10 +14,10 @@ from typing import NamedTuple, Protocol
 
 from cohort_store.deltas import DeltaMessage, decode_message
 from cohort_store.errors import Reject, Retry
+from cohort_store.kafka.registry import Plans
 from cohort_store.ports import MembershipStore
 from processors import metrics
 from processors.kafka.dead_letters import DeadLetter, DeadLetters
-from processors.kafka.registry import Plans
 from processors.membership.adoption import Log, look_up, same_topics
 from processors.membership.concurrency import together
 from processors.membership.owner import Owner

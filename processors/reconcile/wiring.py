@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from cohort_store.clocks import SystemClock
+from cohort_store.kafka import clients
 from cohort_store.ports import MembershipReader
 from cohort_store.redis.wiring import connect_reader, connect_store
 from cohort_store.registry import Registry
@@ -15,7 +16,6 @@ from processors.backfill.wiring import archived_of, history_of
 from processors.clickhouse.drift import DriftTable
 from processors.clickhouse.history_source import source_of
 from processors.clickhouse.past_side import PastEvents
-from processors.kafka import clients
 from processors.kafka.delta_log import KafkaDeltaLog
 from processors.kafka.settled import SettledSources
 from processors.reconcile.checking import CheckingParts

@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from cohort_store.clocks import clock_from
+from cohort_store.kafka import clients
+from cohort_store.kafka.registry import RegistryFollower
+from cohort_store.kafka.topics import ensure_topics, muster_topics
 from cohort_store.redis.wiring import connect_reader
 from cohort_store.settings import Settings
 from processors.codecs.codec import codecs_of, person_codecs_of
-from processors.kafka import clients
 from processors.kafka.dead_letters import KafkaDeadLetters
 from processors.kafka.event_source import KafkaEventSource
-from processors.kafka.registry import RegistryFollower
 from processors.kafka.router_sink import KafkaDeltaSink
-from processors.kafka.topics import ensure_topics, muster_topics
 from processors.metrics import serve_metrics
 from processors.process import run_until_signalled
 from processors.router.worker import Router, RouterConfig, RouterParts

@@ -17,10 +17,10 @@ from typing import TypeVar
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
+from cohort_store.kafka.registry import Plans
 from processors import metrics
 from processors.codecs.codec import EventCodec, PersonCodec
 from processors.kafka.dead_letters import DeadLetters
-from processors.kafka.registry import Plans
 from processors.router.alignment import Alignment
 from processors.router.batch import Batch, Reading
 from processors.router.packing import Packed, Packer, mark_messages

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from cohort_store.kafka.topics import ensure_topics, muster_topics
 from cohort_store.settings import Settings
 from processors.embedded.child import LOOPBACK, ChildSpec, choose_port, exchange
 from processors.embedded.errors import PartFailed
 from processors.embedded.folder import FolderLock
-from processors.kafka.topics import ensure_topics, muster_topics
 from processors.roles import WIRINGS
 from processors.up.column import EmbeddedColumn, PartPorts
 from processors.up.configuration import CONFIGURATION_FILE, environment_of, write_configuration

@@ -15,13 +15,13 @@ from cohort_store.clocks import SteppedClock
 from cohort_store.definition_files import COHORT, Name
 from cohort_store.definitions import parse_cohort, to_plain
 from cohort_store.freshness import CohortView, Status, member_of, status_of, view_of
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.memory import MemoryMirror, MemoryStore, RegistryCopy, _Shard
 from cohort_store.ports import Membership
 from cohort_store.records import decode_record
 from cohort_store.registry import Registry, VersionState
 from cohort_store.subjects import PERSON, Subject
 from processors.definition_changes import DefinitionsLog, Message, canonical, messages_for
-from processors.kafka.topics import DELTAS
 from processors.router.memory import MemoryLog
 from processors.router.progress import Source
 from processors.topic_log import RememberedLog, RememberedTopic

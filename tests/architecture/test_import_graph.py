@@ -42,7 +42,7 @@ CLIENT_FOLDERS = (
 )
 # What a domain module may do with the outside: nothing. Shells are where the processes live.
 NO_LOGGING = ("cohort_store/*",)
-LOGGING_ALLOWED = ("cohort_store/redis/*", "cohort_store/memory.py")
+LOGGING_ALLOWED = ("cohort_store/redis/*", "cohort_store/kafka/*", "cohort_store/memory.py")
 
 
 def _matches(source: Source, patterns: tuple[str, ...]) -> bool:

@@ -15,6 +15,8 @@ from aiokafka import AIOKafkaProducer
 
 from cohort_store.clocks import SystemClock
 from cohort_store.errors import Retry
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import DELTAS, REGISTRY, ensure_topics, muster_topics
 from cohort_store.redis.wiring import connect_mirror
 from cohort_store.registry import encode_registry
 from cohort_store.subjects import Subject
@@ -22,11 +24,9 @@ from processors.backfill.filling_in import FillingIn, FillingParts, noted_status
 from processors.backfill.ports import FillingStatus
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
-from processors.kafka import clients
 from processors.kafka.activation import MarkedActivations
 from processors.kafka.archived import ArchivedOffsets
 from processors.kafka.delta_log import KafkaDeltaLog
-from processors.kafka.topics import DELTAS, REGISTRY, ensure_topics, muster_topics
 from tests.membership.processes import PARTITIONS, SECOND, SHARDS, START_MS, Installation
 from tests.oracle.membership import Event, members_at
 from tests.services.fixtures import ClickHouse

@@ -10,10 +10,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from cohort_store.deltas import DeltaMessage, Mark, encode_message
-from processors.kafka import clients
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import DELTAS, TopicSpec, ensure_topics
 from processors.kafka.activation import Marked, MarkedActivations
 from processors.kafka.archived import ArchivedOffsets
-from processors.kafka.topics import DELTAS, TopicSpec, ensure_topics
 from processors.router.progress import Source
 from tests.control.control_process import control_settings
 

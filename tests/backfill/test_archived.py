@@ -10,13 +10,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from cohort_store.clocks import SteppedClock
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import TopicSpec, ensure_topics
 from processors.backfill.ports import Archived, farthest_behind
 from processors.clickhouse.client import connected
 from processors.clickhouse.history_coverage import HistoryCoverage
 from processors.clickhouse.history_source import mapped_source
-from processors.kafka import clients
 from processors.kafka.archived import ArchivedOffsets
-from processors.kafka.topics import TopicSpec, ensure_topics
 from processors.router.progress import Source
 from tests.control.control_process import control_settings
 from tests.services.fixtures import ClickHouse

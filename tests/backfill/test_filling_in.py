@@ -16,6 +16,7 @@ from cohort_store.clocks import SteppedClock
 from cohort_store.compiling import backfill
 from cohort_store.deltas import Delta, DeltaMessage, Mark, by_shard, decode_message
 from cohort_store.errors import Retry
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.memory import MemoryMirror, MemoryStore
 from cohort_store.plans import TeamPlan, compile_plan
 from cohort_store.registry import Registry
@@ -25,7 +26,6 @@ from processors.backfill.asking import PAUSED_NOTE
 from processors.backfill.filling_in import Filled, FillingIn, FillingParts
 from processors.backfill.ports import Pair, Part, Reading, Seed
 from processors.backfill.wanted import Wanted, wanted
-from processors.kafka.topics import DELTAS
 from processors.membership.owner import Owner, OwnerConfig
 from processors.membership.partition import Received
 from processors.membership.resume import Bounds, resume

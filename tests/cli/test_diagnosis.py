@@ -2,10 +2,10 @@
 
 import pytest
 
+from cohort_store.kafka.topics import muster_topics
 from cohort_store.settings import Settings
 from processors.cli.diagnosis import Finding, Verdict, topic_findings
 from processors.kafka.inspection import ClusterSeen, TopicSeen
-from processors.kafka.topics import muster_topics
 
 
 def cluster(brokers: int, replicas: int, **odd: TopicSeen) -> ClusterSeen:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from cohort_store.kafka import clients
+from cohort_store.kafka.ends import end_offsets
 from cohort_store.settings import Settings
 from processors.cli.application import run
-from processors.kafka import clients
-from processors.kafka.ends import end_offsets
 from tests.services.fixtures import FreshTopic
 
 HOUR_MS = 3_600_000

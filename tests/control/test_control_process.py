@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from cohort_store.errors import BadDefinition
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import DEFINITIONS
 from cohort_store.registry import Registry, VersionState
 from cohort_store.settings import Settings
 from processors.control import wiring
@@ -17,8 +19,6 @@ from processors.definition_changes import Action, names_of
 from processors.definitions_log import ApplyReport, NotCompiled, apply
 from processors.embedded.broker import EmbeddedBroker
 from processors.embedded.child import choose_port
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import DEFINITIONS
 from tests.control.control_process import ControlProcess, control_settings, eventually, fold_all_shards, mirrored
 
 KILLS = 100 if os.environ.get("MUSTER_TEST_PROFILE") == "long" else 5

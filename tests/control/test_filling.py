@@ -7,13 +7,13 @@ from cohort_store.compiling import activate, assign
 from cohort_store.definition_files import read_definitions
 from cohort_store.definition_text import DefinitionText
 from cohort_store.deltas import decode_message
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.ports import Offset, Position
 from cohort_store.registry import Registry
 from cohort_store.static_lists import TeamList, digest_of
 from cohort_store.subjects import PERSON, Subject, shard_of
 from processors.control.filling import Filling
 from processors.definition_changes import Values, canonical_values
-from processors.kafka.topics import DELTAS
 from processors.router.packing import Packed
 
 SHARDS, PARTITIONS, NOW_MS = 8, 4, 1_000_000

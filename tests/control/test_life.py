@@ -3,6 +3,7 @@
 from cohort_store.clocks import SteppedClock
 from cohort_store.definition_files import read_definitions
 from cohort_store.definition_text import DefinitionText
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.memory import MemoryStore
 from cohort_store.ports import Offset, Position, ShardCommit
 from cohort_store.registry import Registry
@@ -19,7 +20,6 @@ from processors.control.life import (
 )
 from processors.control.status import Status, status_of
 from processors.definition_changes import Applied, canonical_values
-from processors.kafka.topics import DELTAS
 
 DAY_MS = 86_400_000
 

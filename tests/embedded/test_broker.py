@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import UnknownError
 
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import BrokerUnreachable, TopicMismatch, TopicSpec, ensure_topics, muster_topics
 from processors.embedded.broker import EmbeddedBroker
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import BrokerUnreachable, TopicMismatch, TopicSpec, ensure_topics, muster_topics
 
 WAIT_S = 20
 

@@ -7,6 +7,7 @@ import pytest
 
 from cohort_store.deltas import Erasure, decode_message
 from cohort_store.errors import Retry
+from cohort_store.kafka.topics import DELTAS
 from cohort_store.memory import MemoryStore
 from cohort_store.ports import DistinctIdWrite, Offset, Position, ShardCommit
 from cohort_store.subjects import PERSON, Subject
@@ -14,7 +15,6 @@ from processors.backfill import owners
 from processors.forgetting import erasing
 from processors.forgetting.erasing import ErasingParts, Hers, erase, hers
 from processors.forgetting.ports import ErasedRows
-from processors.kafka.topics import DELTAS
 from processors.router.packing import Packed
 
 SHE = Subject(1, PERSON, "ann")

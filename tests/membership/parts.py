@@ -14,13 +14,13 @@ from typing import Protocol, TypeVar
 from cohort_store.changes import Change, decode_change
 from cohort_store.deltas import DeltaMessage, decode_message, encode_message
 from cohort_store.errors import Reject, Retry
+from cohort_store.kafka.registry import VERSION_DEADLINE_S
 from cohort_store.memory import MemoryStore, _Shard
 from cohort_store.plans import Plan, compile_plan
 from cohort_store.ports import Due, OutboxEntry, Outcome, Position, ShardCommit, SubjectsPage
 from cohort_store.registry import Registry
 from cohort_store.subjects import Subject
 from processors.kafka.dead_letters import DeadLetter
-from processors.kafka.registry import VERSION_DEADLINE_S
 from processors.membership.relay import Displaced
 from processors.membership.resume import UNREADABLE_ID, Bounds
 from processors.membership.worker import Fetched

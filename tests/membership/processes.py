@@ -21,13 +21,13 @@ from cohort_store.changes import ENTERED, LEFT, decode_change
 from cohort_store.clocks import FileClock
 from cohort_store.compiling import assign
 from cohort_store.definitions import parse_cohort
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import DEAD_LETTERS, EVENTS, MEMBERSHIP_CHANGES, REGISTRY, ensure_topics, muster_topics
 from cohort_store.redis.wiring import connect_reader, connect_store
 from cohort_store.registry import Registry, encode_registry
 from cohort_store.settings import Settings
 from cohort_store.subjects import Subject
 from processors.embedded.child import LOOPBACK, ChildProcess, ChildSpec
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import DEAD_LETTERS, EVENTS, MEMBERSHIP_CHANGES, REGISTRY, ensure_topics, muster_topics
 from tests.oracle.membership import Event, members_at
 
 START_MS = 1_700_000_000_000

@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from cohort_store.changes import Change, encode_change
 from cohort_store.deltas import DeltaMessage, encode_message
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import DELTAS, MEMBERSHIP_CHANGES, ensure_topics, muster_topics
 from cohort_store.settings import Settings
 from processors.embedded.broker import EmbeddedBroker
-from processors.kafka import clients
 from processors.kafka.change_publisher import ChangePublisher
 from processors.kafka.membership_consumer import ACKNOWLEDGE_DEADLINE_S, DeltasConsumer
 from processors.kafka.membership_log import MembershipLog
-from processors.kafka.topics import DELTAS, MEMBERSHIP_CHANGES, ensure_topics, muster_topics
 from processors.membership.relay import Displaced
 from processors.membership.resume import UNREADABLE_ID, Bounds
 

@@ -11,8 +11,8 @@ import pytest
 from cohort_store.changes import decode_change
 from cohort_store.compiling import activate, drop_retired
 from cohort_store.freshness import CohortView, member_of, view_of
+from cohort_store.kafka.registry import VERSION_DEADLINE_S
 from cohort_store.subjects import Subject, shard_of
-from processors.kafka.registry import VERSION_DEADLINE_S
 from processors.membership.partition import DELTAS
 from processors.membership.worker import VERIFY_S
 from tests.membership import virtual_time

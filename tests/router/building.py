@@ -8,13 +8,13 @@ from typing import Any
 from cohort_store.clocks import SteppedClock
 from cohort_store.compiling import assign
 from cohort_store.definitions import parse_cohort
+from cohort_store.kafka.registry import RememberedPlans
 from cohort_store.plans import compile_plan
 from cohort_store.registry import Registry
 from cohort_store.selectors import Selector
 from processors.codecs.event import Limits
 from processors.codecs.plain import PlainCodec
 from processors.kafka.dead_letters import RememberedDeadLetters
-from processors.kafka.registry import RememberedPlans
 from processors.router.memory import MemoryLog, MemoryPersons, MemorySink, MemorySource
 from processors.router.progress import Source
 from processors.router.routes import RouterPlan, compile_routes

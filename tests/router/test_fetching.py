@@ -2,9 +2,9 @@
 
 from collections import Counter
 
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import TopicSpec, ensure_topics
 from cohort_store.settings import Settings
-from processors.kafka import clients
-from processors.kafka.topics import TopicSpec, ensure_topics
 
 PARTITIONS, MESSAGES, BYTES = 6, 12_000, 8_000
 

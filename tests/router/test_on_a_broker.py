@@ -15,6 +15,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 
 from cohort_store.clocks import SystemClock
 from cohort_store.deltas import DeltaMessage, decode_message
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import DEAD_LETTERS, DELTAS, EVENTS, REGISTRY, TopicSpec, ensure_topics, muster_topics
 from cohort_store.ports import DistinctIdWrite, Outcome, Position, ShardCommit
 from cohort_store.redis.wiring import connect_store
 from cohort_store.registry import encode_registry
@@ -22,9 +24,7 @@ from cohort_store.settings import Settings
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
 from cohort_store.timelines import tag_of
 from processors.embedded.child import ChildProcess, ChildSpec
-from processors.kafka import clients
 from processors.kafka.event_source import KafkaEventSource
-from processors.kafka.topics import DEAD_LETTERS, DELTAS, EVENTS, REGISTRY, TopicSpec, ensure_topics, muster_topics
 from processors.router.progress import Source
 from processors.router.wiring import serve
 from tests.codecs.bad_messages import ARRIVAL_MS, BAD

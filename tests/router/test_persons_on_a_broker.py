@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from cohort_store.deltas import RegisterWrite
+from cohort_store.kafka import clients
+from cohort_store.kafka.topics import DEAD_LETTERS, DELTAS, REGISTRY, TopicSpec, ensure_topics, muster_topics
 from cohort_store.registry import encode_registry
 from cohort_store.subjects import PERSON, Subject
-from processors.kafka import clients
-from processors.kafka.topics import DEAD_LETTERS, DELTAS, REGISTRY, TopicSpec, ensure_topics, muster_topics
 from tests.router.test_on_a_broker import PARTITIONS, decoded, read_until, reading, routing
 from tests.router.test_person_updates import BUY, PLAN, registry
 

@@ -14,15 +14,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from cohort_store.clocks import SystemClock
 from cohort_store.deltas import Delta, DeltaMessage, Mark, decode_message
 from cohort_store.errors import Crash, Retry, WrongShards
+from cohort_store.kafka import clients
+from cohort_store.kafka.registry import Plans, RegistryFollower, RememberedPlans
+from cohort_store.kafka.topics import DEAD_LETTERS, DELTAS, REGISTRY, TopicSpec, ensure_topics, muster_topics
 from cohort_store.registry import Registry, encode_registry
 from cohort_store.settings import Settings
 from cohort_store.subjects import Subject
-from processors.kafka import clients
 from processors.kafka.dead_letters import DeadLetter, DeadLetters, KafkaDeadLetters, RememberedDeadLetters
 from processors.kafka.event_source import KafkaEventSource
-from processors.kafka.registry import Plans, RegistryFollower, RememberedPlans
 from processors.kafka.router_sink import KafkaDeltaSink
-from processors.kafka.topics import DEAD_LETTERS, DELTAS, REGISTRY, TopicSpec, ensure_topics, muster_topics
 from processors.router.memory import MemoryLog, MemorySink, MemorySource
 from processors.router.packing import Packer, mark_messages
 from processors.router.ports import DeltaSink, EventSource, Polled

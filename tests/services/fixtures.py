@@ -17,10 +17,10 @@ import pytest
 import redis
 from aiokafka.admin import AIOKafkaAdminClient
 
+from cohort_store.kafka.topics import TopicSpec, ensure_topics
 from processors.embedded.broker import EmbeddedBroker
 from processors.embedded.history import EmbeddedHistory
 from processors.embedded.view import EmbeddedView
-from processors.kafka.topics import TopicSpec, ensure_topics
 from tests.services import apache_kafka, redis_servers
 
 KAFKA = os.environ.get("MUSTER_TEST_KAFKA", "embedded")

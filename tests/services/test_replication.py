@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from cohort_store.kafka.topics import BrokerUnreachable, TopicSpec, ensure_topics, muster_topics
 from cohort_store.settings import Settings
 from processors.cli.diagnosis import Verdict, topic_findings
 from processors.kafka.inspection import ClusterSeen, TopicSeen, look
-from processors.kafka.topics import BrokerUnreachable, TopicSpec, ensure_topics, muster_topics
 from tests.services import apache_kafka
 from tests.services.fixtures import KAFKA
 

@@ -5,8 +5,8 @@ import asyncio
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import TopicSpec, ensure_topics, muster_topics
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import TopicSpec, ensure_topics, muster_topics
 from tests.services.fixtures import ClickHouse, FreshTopic
 from tests.services.redis_servers import RedisCluster
 

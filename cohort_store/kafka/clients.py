@@ -12,8 +12,8 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from cohort_store.kafka import fetching
 from cohort_store.settings import Settings
-from processors.kafka import fetching
 
 FETCH_WAIT_MS = 20
 TAIL_WAIT_MS = 50

@@ -17,11 +17,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from cohort_store.errors import Crash, Retry
+from cohort_store.kafka import clients
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import REGISTRY as TOPIC
 from cohort_store.plans import Plan, compile_plan
 from cohort_store.registry import Registry, check_shards, decode_registry
-from processors.kafka import clients
-from processors.kafka.ends import end_offsets
-from processors.kafka.topics import REGISTRY as TOPIC
 
 KEY = b"registry"
 START_DEADLINE_S = 30.0

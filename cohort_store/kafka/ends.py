@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from processors.kafka.clients import stop
+from cohort_store.kafka.clients import stop
 
 DEADLINE_S = 30.0
 _FETCH_WAIT_MS = 20
