@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cohort_store.changes import Cause, Change, subject_of
+from cohort_store.clickhouse.client import check_address, connect, translated
 from cohort_store.forgetting import Forgettings
-from processors.clickhouse.client import check_address, connect, translated
 from processors.clickhouse.forgotten import ForgottenTable
 
 if TYPE_CHECKING:
