@@ -15,6 +15,7 @@ from evaluator.coalescing import DEADLINE_S, CoalescingReader
 from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.metrics import Metrics
 from evaluator.registry import RegistryFollower
+from evaluator.tally import EvaluationTally
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class Service:
     reader: MembershipReader
     clock: Clock
     metrics: Metrics
+    tally: EvaluationTally
     tokens: Mapping[str, int]
     shards: int
     stale_after_ms: int

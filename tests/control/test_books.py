@@ -215,7 +215,7 @@ async def test_without_clickhouse_control_compiles_and_ends_within_seconds(
     with ControlProcess(settings, tmp_path / "control.log") as control:
         assert (await apply(settings, [file], prune=False, dry_run=False)).registry_version
         log = tmp_path / "control.log"
-        await eventually(lambda: asyncio.to_thread(log.read_text), lambda said: "changes wait for ClickHouse" in said)
+        await eventually(lambda: asyncio.to_thread(log.read_text), lambda said: "rows wait for ClickHouse" in said)
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.to_thread(control.child.stop)

@@ -32,6 +32,7 @@ from cohort_store.deltas import (
     encode_message,
 )
 from cohort_store.errors import BadRecord, Crash, Reject
+from cohort_store.flag_evaluations import FlagEvaluations, decode_evaluations, encode_evaluations
 from cohort_store.plans import conditions_of
 from cohort_store.records import Forgotten, Record, decode_record, encode_record
 from cohort_store.registry import Registry, decode_registry, encode_registry
@@ -99,6 +100,13 @@ def test_a_change_begins_with_the_five_fields_of_posthogs_wire_format() -> None:
     for row in rows("changes.json"):
         names = list(json.loads(row["json"]))
         assert names[:5] == ["person_id", "team_id", "cohort_id", "status", "last_updated"]
+
+
+@pytest.mark.parametrize("row", cases("evaluations.json", "evaluations"))
+def test_counted_evaluations_are_written_and_read_as_this_very_json(row: dict[str, Any]) -> None:
+    evaluations = FlagEvaluations(**row["fields"])
+    assert encode_evaluations(evaluations).decode() == row["json"]
+    assert decode_evaluations(row["json"].encode()) == evaluations
 
 
 @pytest.mark.parametrize("row", cases("registry.json", "registry"))
