@@ -115,7 +115,7 @@ def test_a_registry_is_read_and_written_as_this_very_json(row: dict[str, Any]) -
 
 
 def test_the_example_definitions_compile_to_these_very_registries() -> None:
-    empty, first, second, third, fourth = (row["json"] for row in rows("registry.json"))
+    empty, first, second, third, fourth = (row["json"] for row in rows("registry.json")[:5])
     written = [row["written"] for row in rows("definitions.json")]
     edited = [{**written[0], "when": {**written[0]["when"], "n": 4}}, *written[1:]]
     flags = {1: ({"key": "beta", "active": True},)}
