@@ -25,6 +25,7 @@ from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
 from evaluator.http.service import Service
 from evaluator.metrics import Metrics
+from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
 from evaluator.reporting import EvaluationReporter
 from evaluator.tally import EvaluationTally
@@ -69,7 +70,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     reads = CoalescingReader(reader, metrics.read_called)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
-        async with counting(settings, metrics, clock) as tally:
+        async with counting(settings, metrics, clock) as tally, asked_of_history(settings) as past:
             yield Service(
                 registry=registry,
                 reads=reads,
@@ -80,6 +81,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
                 tokens=settings.tokens,
                 shards=settings.shards,
                 stale_after_ms=settings.max_hold_ms,
+                past=past,
             )
     finally:
         following.cancel()
@@ -87,6 +89,19 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await reads.close()
         await reader.aclose()
         await mirror.aclose()
+
+
+@asynccontextmanager
+async def asked_of_history(settings: Settings) -> AsyncIterator[PastMemberships | None]:
+    """The past in ClickHouse, which is connected to when it is first asked; None where none is named."""
+    from evaluator.clickhouse.past_memberships import ChangesReader
+
+    past = ChangesReader(settings.clickhouse) if settings.clickhouse else None
+    try:
+        yield past
+    finally:
+        if past is not None:
+            await past.close()
 
 
 @asynccontextmanager

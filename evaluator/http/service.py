@@ -14,6 +14,7 @@ from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S, CoalescingReader
 from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.metrics import Metrics
+from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
 from evaluator.tally import EvaluationTally
 
@@ -33,6 +34,8 @@ class Service:
     tokens: Mapping[str, int]
     shards: int
     stale_after_ms: int
+    past: PastMemberships | None = None
+    """None: there is no ClickHouse."""
 
     def team_of(self, token: str, attr: str) -> int:
         """The token's team; Problem 401 for a token that nobody was given, 503 where nothing can be answered at all."""
