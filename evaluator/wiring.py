@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -19,6 +19,7 @@ from prometheus_client import disable_created_metrics
 
 from cohort_store.clocks import Clock, clock_from
 from cohort_store.errors import Crash
+from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.settings import Settings
 from evaluator.coalescing import CoalescingReader
 from evaluator.evaluation_metrics import EvaluationMetrics
@@ -70,7 +71,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     reads = CoalescingReader(reader, metrics.read_called)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
-        async with counting(settings, metrics, clock) as tally, asked_of_history(settings) as past:
+        async with counting(settings, metrics, clock) as tally, history_of(settings) as history:
             yield Service(
                 registry=registry,
                 reads=reads,
@@ -81,7 +82,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
                 tokens=settings.tokens,
                 shards=settings.shards,
                 stale_after_ms=settings.max_hold_ms,
-                past=past,
+                past=history.past,
+                book=history.book,
             )
     finally:
         following.cancel()
@@ -91,17 +93,28 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await mirror.aclose()
 
 
+class History(NamedTuple):
+    """What ClickHouse is asked. Both None where none is named."""
+
+    past: PastMemberships | None
+    book: EvaluationBook | None
+
+
 @asynccontextmanager
-async def asked_of_history(settings: Settings) -> AsyncIterator[PastMemberships | None]:
-    """The past in ClickHouse, which is connected to when it is first asked; None where none is named."""
+async def history_of(settings: Settings) -> AsyncIterator[History]:
+    """The past in ClickHouse, which is connected to when it is first asked."""
+    from cohort_store.clickhouse.flag_evaluations import EvaluationsTable
     from evaluator.clickhouse.past_memberships import ChangesReader
 
-    past = ChangesReader(settings.clickhouse) if settings.clickhouse else None
+    if not settings.clickhouse:
+        yield History(None, None)
+        return
+    past, book = ChangesReader(settings.clickhouse), EvaluationsTable(settings.clickhouse)
     try:
-        yield past
+        yield History(past, book)
     finally:
-        if past is not None:
-            await past.close()
+        await past.close()
+        await book.close()
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The table `flag_evaluations`: how often each flag was answered how, written by control, read by the evaluator.
 
-A row told twice is the same row; merges remove one of them, and a read says FINAL so that it never sees both. Rows go
-after KEPT_DAYS, which is far longer than a flag stands still before it is called stale.
+A row told twice is the same row; merges remove one of them, and a read says FINAL so that it never sees both. Rows stay
+until an operator gives the table a TTL: ClickHouse's would go by the wall clock, and Muster's time may be another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 TABLE = "flag_evaluations"
 BATCH_ROWS_MAX = 5_000
-KEPT_DAYS = 400
 
 CREATE_SQL = f"""
 CREATE TABLE IF NOT EXISTS {TABLE} (
@@ -33,7 +32,6 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
     last_called DateTime64(3, 'UTC')
 ) ENGINE = ReplacingMergeTree
 ORDER BY (team, flag, value, reason, evaluator, sequence)
-TTL toDateTime(last_called) + INTERVAL {KEPT_DAYS} DAY
 """
 
 _COLUMNS = ("team", "flag", "value", "reason", "evaluator", "sequence", "count", "counted_from", "last_called")

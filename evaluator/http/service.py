@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import MusterError
+from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.ports import MembershipReader
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S, CoalescingReader
@@ -35,7 +36,8 @@ class Service:
     shards: int
     stale_after_ms: int
     past: PastMemberships | None = None
-    """None: there is no ClickHouse."""
+    book: EvaluationBook | None = None
+    """Both None: there is no ClickHouse."""
 
     def team_of(self, token: str, attr: str) -> int:
         """The token's team; Problem 401 for a token that nobody was given, 503 where nothing can be answered at all."""
