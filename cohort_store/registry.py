@@ -98,6 +98,8 @@ class TeamRegistry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Canonical text of a selector → its handle; never shrinks, so that a handle is never reused."""
     flags: tuple[Any, ...] = ()
     """Flags in PostHog's JSON shape, validated by the evaluator's model before they are written."""
+    flags_changed_ms: Mapping[str, int] = {}
+    """Flag's key → the instant from which on it is as it is; without those that are older than this is kept."""
 
     def cohort(self, key: str) -> Cohort | None:
         """The cohort with that key."""

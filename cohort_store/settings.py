@@ -80,6 +80,9 @@ class Settings(BaseSettings):
 
     evaluator_host: str = Field("127.0.0.1", description="Address that the evaluator listens on.")
     evaluator_port: int = Field(8_300, ge=0, le=65_535, description="Port that the evaluator listens on.")
+    evaluations_interval_s: float = Field(
+        60.0, ge=0, le=3_600, description="How often an evaluator tells Kafka how it answered flags; 0: never."
+    )
     tokens: dict[str, int] = Field({"phc_muster": 1}, description="API tokens, each with its team.")
     control_host: str = Field("127.0.0.1", description="Address that control's web views listen on.")
     control_port: int = Field(8_301, ge=0, le=65_535, description="Port of control's web views; 0: none.")

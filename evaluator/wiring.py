@@ -10,21 +10,26 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from prometheus_client import disable_created_metrics
 
-from cohort_store.clocks import clock_from
+from cohort_store.clocks import Clock, clock_from
 from cohort_store.errors import Crash
+from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.settings import Settings
 from evaluator.coalescing import CoalescingReader
+from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
 from evaluator.http.service import Service
 from evaluator.metrics import Metrics
+from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
+from evaluator.reporting import EvaluationReporter
+from evaluator.tally import EvaluationTally
 
 BACKLOG = 1_024
 
@@ -40,6 +45,8 @@ logger = logging.getLogger(__name__)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered. Blocks. Logs to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # What matters of it is told once by who calls it, not at each attempt to reach a broker that is away.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # What is there by now stays until the end: no collection need look at it again.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX)
@@ -58,28 +65,74 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     from cohort_store.redis.wiring import connect_mirror, connect_reader
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
-    metrics = Metrics()
+    metrics, clock = Metrics(), clock_from(settings.clock)
     registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
     following = asyncio.create_task(registry.follow())
     reads = CoalescingReader(reader, metrics.read_called)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
-        yield Service(
-            registry=registry,
-            reads=reads,
-            reader=reader,
-            clock=clock_from(settings.clock),
-            metrics=metrics,
-            tokens=settings.tokens,
-            shards=settings.shards,
-            stale_after_ms=settings.max_hold_ms,
-        )
+        async with counting(settings, metrics, clock) as tally, history_of(settings) as history:
+            yield Service(
+                registry=registry,
+                reads=reads,
+                reader=reader,
+                clock=clock,
+                metrics=metrics,
+                tally=tally,
+                tokens=settings.tokens,
+                shards=settings.shards,
+                stale_after_ms=settings.max_hold_ms,
+                past=history.past,
+                book=history.book,
+            )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         await reads.close()
         await reader.aclose()
         await mirror.aclose()
+
+
+class History(NamedTuple):
+    """What ClickHouse is asked. Both None where none is named."""
+
+    past: PastMemberships | None
+    book: EvaluationBook | None
+
+
+@asynccontextmanager
+async def history_of(settings: Settings) -> AsyncIterator[History]:
+    """The past in ClickHouse, which is connected to when it is first asked."""
+    from cohort_store.clickhouse.flag_evaluations import EvaluationsTable
+    from evaluator.clickhouse.past_memberships import ChangesReader
+
+    if not settings.clickhouse:
+        yield History(None, None)
+        return
+    past, book = ChangesReader(settings.clickhouse), EvaluationsTable(settings.clickhouse)
+    try:
+        yield History(past, book)
+    finally:
+        await past.close()
+        await book.close()
+
+
+@asynccontextmanager
+async def counting(settings: Settings, metrics: Metrics, clock: Clock) -> AsyncIterator[EvaluationTally]:
+    """Where answers are counted, with what tells Kafka and metrics of it in the background. Starts without Kafka."""
+    from evaluator.kafka.evaluation_log import KafkaEvaluationLog
+
+    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka)
+    reporter = EvaluationReporter(
+        tally, log, EvaluationMetrics(metrics.registry).folded, clock, interval_s=settings.evaluations_interval_s
+    )
+    reporting = asyncio.create_task(reporter.run(), name="evaluations")
+    try:
+        yield tally
+    finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+        await reporter.close()
 
 
 async def serve(application: Application | RsgiHandler, settings: Settings) -> None:

@@ -16,6 +16,7 @@ DELTAS = "muster.deltas"
 DEFINITIONS = "muster.definitions"
 REGISTRY = "muster.registry"
 MEMBERSHIP_CHANGES = "muster.membership-changes"
+FLAG_EVALUATIONS = "muster.flag-evaluations"
 DEAD_LETTERS = "muster.dlq"
 
 PARTITIONS_DEFAULT = 8
@@ -63,6 +64,7 @@ def muster_topics(partitions: int = PARTITIONS_DEFAULT) -> tuple[TopicSpec, ...]
         TopicSpec(DEFINITIONS, 1, compacted=True),
         TopicSpec(REGISTRY, 1, compacted=True, bytes_max=REGISTRY_BYTES_MAX),
         TopicSpec(MEMBERSHIP_CHANGES, partitions),
+        TopicSpec(FLAG_EVALUATIONS, 1),
         TopicSpec(DEAD_LETTERS, 1, bytes_max=DEAD_LETTER_BYTES_MAX),
     )
 

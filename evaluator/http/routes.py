@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.http import cohorts, flags, health, openapi, persons, why
+from evaluator.http import cohorts, explain, flags, health, openapi, persons, stale, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 
@@ -49,6 +49,31 @@ ROUTES: tuple[Route, ...] = (
                 _MUSTER,
             ),
             problems=(400, 401, 413, 415),
+        ),
+    ),
+    Route(
+        "POST",
+        "/flags/explain",
+        explain.post_explain,
+        openapi.Operation(
+            "Why flags answer what they do for a distinct id: every test of every condition set with what it found, "
+            "the hashes, each cohort with its own reason; with other properties or memberships, and at other instants",
+            explain.ExplainAnswer,
+            request=explain.ExplainRequest,
+            problems=(400, 401, 404, 409, 413, 415, 503),
+            secured=True,
+        ),
+    ),
+    Route(
+        "GET",
+        "/flags/stale",
+        stale.get_stale,
+        openapi.Operation(
+            "Flags that have had their day: never or no longer called, the same for everybody, or asking cohorts that "
+            "are empty, complete or gone; each with its evidence and a clean-up prompt for a coding assistant",
+            stale.StaleAnswer,
+            problems=(401, 503),
+            secured=True,
         ),
     ),
     Route(

@@ -9,12 +9,15 @@ from typing import TypeVar
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import MusterError
+from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.ports import MembershipReader
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S, CoalescingReader
 from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.metrics import Metrics
+from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
+from evaluator.tally import EvaluationTally
 
 T = TypeVar("T")
 
@@ -28,9 +31,13 @@ class Service:
     reader: MembershipReader
     clock: Clock
     metrics: Metrics
+    tally: EvaluationTally
     tokens: Mapping[str, int]
     shards: int
     stale_after_ms: int
+    past: PastMemberships | None = None
+    book: EvaluationBook | None = None
+    """Both None: there is no ClickHouse."""
 
     def team_of(self, token: str, attr: str) -> int:
         """The token's team; Problem 401 for a token that nobody was given, 503 where nothing can be answered at all."""

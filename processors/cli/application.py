@@ -14,6 +14,7 @@ from processors.cli import (
     apply,
     backfill,
     doctor,
+    flag,
     forget,
     importing,
     members,
@@ -23,6 +24,7 @@ from processors.cli import (
     reconcile,
     roles,
     send,
+    stale,
     status,
     testing,
     up,
@@ -87,7 +89,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_shared)
     for module in (
-        *(up, apply, importing, preview, backfill, reconcile, send, status, members, past, why, forget),
+        *(up, apply, importing, preview, backfill, reconcile, send, status, members, past, why, flag, stale, forget),
         *(offline, testing, watch, doctor, roles),
     ):
         module.register(app)

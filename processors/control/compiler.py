@@ -16,6 +16,7 @@ from cohort_store import compiling
 from cohort_store.clocks import Clock
 from cohort_store.definition_files import LIST, Name, check_whole
 from cohort_store.errors import BadDefinition, Crash, Retry
+from cohort_store.flag_changes import dated
 from cohort_store.flags import plain_flag
 from cohort_store.kafka.topics import REGISTRY_BYTES_MAX
 from cohort_store.ports import RegistryMirror
@@ -58,6 +59,7 @@ def compiled(registry: Registry, applied: Applied, now: int) -> Registry:
             flags.setdefault(name.team, []).append(plain_flag(flag))
         cohorts = list(definitions.cohorts.values())
         following = compiling.assign(registry, cohorts, flags, applied=applied.id, now=now)
+        following = dated(registry, following, now)
         _check_size(following)
     except BadDefinition as refusal:
         return msgspec.structs.replace(registry, version=registry.version + 1, applied=applied.id, refused=str(refusal))

@@ -22,7 +22,8 @@ _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring im
 class Evaluator:
     """One evaluator, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, redis_url: str, clock: str, port: int | None = None) -> None:
+    def __init__(self, folder: Path, redis_url: str, clock: str, port: int | None = None, **settings: str) -> None:
+        """`settings` are further environment variables."""
         self.port = port or choose_port(None)
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.log = folder / "evaluator.log"
@@ -40,6 +41,7 @@ class Evaluator:
                     "MUSTER_EVALUATOR_PORT": str(self.port),
                     "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "phc_other": 2}}',
                     "MUSTER_CLOCK": clock,
+                    **settings,
                 },
             )
         )
