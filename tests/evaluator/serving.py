@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,11 @@ from tests.architecture.source_tree import ROOT
 from tests.evaluator.building import SHARDS
 
 TOKEN = "phc_test"
+SECRET = "mus_0123456789_the-key-of-the-evaluators-tests-000000000000"
+"""The owner's key: every right for team 1."""
+BEARER = {"Authorization": f"Bearer {SECRET}"}
 DEADLINE_S = 30.0
+NONE_SET: Mapping[str, str] = {}
 _POLL_S = 0.02
 _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring import run; run(Settings())"
 
@@ -22,7 +26,11 @@ _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring im
 class Evaluator:
     """One evaluator, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, redis_url: str, clock: str, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, redis_url: str, clock: str, port: int | None = None, settings: Mapping[str, str] = NONE_SET
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "secret-key").write_text(SECRET)
         self.port = port or choose_port(None)
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.log = folder / "evaluator.log"
@@ -40,6 +48,8 @@ class Evaluator:
                     "MUSTER_EVALUATOR_PORT": str(self.port),
                     "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "phc_other": 2}}',
                     "MUSTER_CLOCK": clock,
+                    "MUSTER_SECRET_KEY_FILE": str(folder / "secret-key"),
+                    **settings,
                 },
             )
         )
@@ -51,7 +61,7 @@ class Evaluator:
 
     def get(self, path: str, **params: str) -> dict[str, Any]:
         """The answer of a management request, which must be 200."""
-        return self._json(self.client.get(path, params=params, headers={"Authorization": f"Bearer {TOKEN}"}))
+        return self._json(self.client.get(path, params=params, headers=BEARER))
 
     def metric(self, name: str) -> float:
         """A metric's value, 0 before it is first told."""
@@ -82,9 +92,11 @@ class Evaluator:
 
 
 @contextmanager
-def serving(folder: Path, redis_url: str, clock: str = "system") -> Iterator[Evaluator]:
-    """A running evaluator, which must end by itself when it is asked to."""
-    evaluator = Evaluator(folder, redis_url, clock)
+def serving(
+    folder: Path, redis_url: str, clock: str = "system", settings: Mapping[str, str] = NONE_SET
+) -> Iterator[Evaluator]:
+    """A running evaluator, which must end by itself when it is asked to. `settings` are environment variables."""
+    evaluator = Evaluator(folder, redis_url, clock, settings=settings)
     evaluator.process.start()
     try:
         yield evaluator
