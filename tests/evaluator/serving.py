@@ -1,5 +1,6 @@
 """A real evaluator in a process of its own, on a free port, with what it is asked over HTTP."""
 
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,14 +28,22 @@ class Evaluator:
     """One evaluator, from `start` to `stop`."""
 
     def __init__(
-        self, folder: Path, redis_url: str, clock: str, port: int | None = None, settings: Mapping[str, str] = NONE_SET
+        self,
+        folder: Path,
+        redis_url: str,
+        clock: str,
+        port: int | None = None,
+        *,
+        settings: Mapping[str, str] = NONE_SET,
+        trusting: Path | None = None,
     ) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "secret-key").write_text(SECRET)
         self.port = port or choose_port(None)
-        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.url = f"{'https' if trusting else 'http'}://{LOOPBACK}:{self.port}"
         self.log = folder / "evaluator.log"
-        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_S)
+        trust = ssl.create_default_context(cafile=trusting) if trusting else True
+        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_S, verify=trust)
         self.process = ChildProcess(
             ChildSpec(
                 name="evaluator",
@@ -93,10 +102,18 @@ class Evaluator:
 
 @contextmanager
 def serving(
-    folder: Path, redis_url: str, clock: str = "system", settings: Mapping[str, str] = NONE_SET
+    folder: Path,
+    redis_url: str,
+    clock: str = "system",
+    *,
+    settings: Mapping[str, str] = NONE_SET,
+    trusting: Path | None = None,
 ) -> Iterator[Evaluator]:
-    """A running evaluator, which must end by itself when it is asked to. `settings` are environment variables."""
-    evaluator = Evaluator(folder, redis_url, clock, settings=settings)
+    """A running evaluator, which must end by itself when it is asked to.
+
+    `settings` are environment variables; `trusting` is the certificate by which it is asked, where it speaks TLS.
+    """
+    evaluator = Evaluator(folder, redis_url, clock, settings=settings, trusting=trusting)
     evaluator.process.start()
     try:
         yield evaluator
