@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from cohort_store.access_keys import PUBLIC_RIGHTS, Right
 from evaluator.http import cohorts, explain, flags, health, openapi, persons, stale, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
@@ -22,10 +23,19 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
+    right: Right | None = None
+    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
+
+    def described(self) -> openapi.Operation:
+        """The operation, with what may be answered to everybody who needs a right."""
+        if self.right is None:
+            return self.operation
+        problems = tuple(sorted({*self.operation.problems, 401, 403, 429}))
+        return replace(self.operation, problems=problems, token_in_query=self.right in PUBLIC_RIGHTS)
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
-    return Response(200, openapi.document([(each.method, each.template, each.operation) for each in ROUTES]))
+    return Response(200, openapi.document([(each.method, each.template, each.described()) for each in ROUTES]))
 
 
 _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so does the header X-Muster.")
@@ -50,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
             ),
             problems=(400, 401, 413, 415),
         ),
+        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -61,8 +72,8 @@ ROUTES: tuple[Route, ...] = (
             explain.ExplainAnswer,
             request=explain.ExplainRequest,
             problems=(400, 401, 404, 409, 413, 415, 503),
-            secured=True,
         ),
+        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -73,8 +84,8 @@ ROUTES: tuple[Route, ...] = (
             "are empty, complete or gone; each with its evidence and a clean-up prompt for a coding assistant",
             stale.StaleAnswer,
             problems=(401, 503),
-            secured=True,
         ),
+        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -86,6 +97,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(401, 503),
             secured=True,
         ),
+        Right.READ_DEFINITIONS,
     ),
     Route(
         "GET",
@@ -100,6 +112,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 404, 409, 503),
             secured=True,
         ),
+        Right.READ_MEMBERS,
     ),
     Route(
         "GET",
@@ -112,6 +125,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 503),
             secured=True,
         ),
+        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -124,6 +138,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 503),
             secured=True,
         ),
+        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -142,6 +157,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 404, 409, 503),
             secured=True,
         ),
+        Right.EXPLAIN,
     ),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(

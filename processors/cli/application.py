@@ -12,11 +12,13 @@ import typer
 from cohort_store.errors import MusterError, Retry
 from processors.cli import (
     apply,
+    audit,
     backfill,
     doctor,
     flag,
     forget,
     importing,
+    keys,
     members,
     offline,
     past,
@@ -90,7 +92,7 @@ def build() -> typer.Typer:
     app.callback()(_shared)
     for module in (
         *(up, apply, importing, preview, backfill, reconcile, send, status, members, past, why, flag, stale, forget),
-        *(offline, testing, watch, doctor, roles),
+        *(offline, testing, watch, doctor, keys, audit, roles),
     ):
         module.register(app)
     return app

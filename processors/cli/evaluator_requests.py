@@ -6,10 +6,12 @@ import asyncio
 import http.client
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
 from processors.cli.invocation import Failed
 from processors.cli.web import url_of
@@ -18,11 +20,17 @@ ANSWER_S_MAX = 30.0
 """An evaluator waits for ClickHouse too, but shorter."""
 
 
-async def ask(settings: Settings, team: int, path: str, body: Any = None) -> Any:
-    """The answer to a GET, or where there is a body to a POST. Raises Failed, with the evaluator's own reason."""
-    token = next((token for token, of_team in settings.tokens.items() if of_team == team), None)
-    if token is None:
-        raise Failed(f"no token is for team {team}: name one in MUSTER_TOKENS, for this command and the evaluator")
+async def ask(settings: Settings, path: str, body: Any = None) -> Any:
+    """The answer to a GET, or where there is a body to a POST, about the team whose key the settings name.
+
+    Raises Failed, with the evaluator's own reason.
+    """
+    if not settings.secret_key_file:
+        raise Failed(
+            "a secret key with the right explain is needed: let MUSTER_SECRET_KEY_FILE name a file with one, as "
+            "`muster keys create` makes them"
+        )
+    token = read_secret_key(Path(settings.secret_key_file))
     url = url_of(settings.evaluator_host, settings.evaluator_port, path)
     status, answer = await asyncio.to_thread(_exchange, url, token, body)
     try:

@@ -12,7 +12,7 @@ from cohort_store.durations import format_instant
 from processors.cli.evaluator_requests import ask
 from processors.cli.file_options import instant_of
 from processors.cli.flag_explanation import lines_of
-from processors.cli.invocation import TEAM_DEFAULT, Json, Team, invocation, run_async
+from processors.cli.invocation import Json, invocation, run_async
 from processors.cli.invocation import subject_id as checked_id
 
 _HELP = """Say why the flag KEY answers what it does for PERSON: each condition set, what its tests found, and the hash.
@@ -48,7 +48,6 @@ def flag(  # noqa: PLR0913 - a command has an argument for each option
     outside: Annotated[
         list[str] | None, typer.Option("--not-in", metavar="COHORT", help="What if she were not in it; several times.")
     ] = None,
-    team: Team = TEAM_DEFAULT,
     as_json: Json = False,
 ) -> None:
     shared = invocation(context, as_json)
@@ -63,7 +62,7 @@ def flag(  # noqa: PLR0913 - a command has an argument for each option
     }
     if at is not None:
         body["at"] = format_instant(instant_of(at, "--at"))
-    found = run_async(ask(shared.settings(), team, "/flags/explain", body))
+    found = run_async(ask(shared.settings(), "/flags/explain", body))
     shared.answer(found, lambda console: _show(console, found, key))
 
 

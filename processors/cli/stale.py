@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from processors.cli.evaluator_requests import ask
-from processors.cli.invocation import TEAM_DEFAULT, Failed, Json, Team, invocation, run_async
+from processors.cli.invocation import Failed, Json, invocation, run_async
 
 _HELP = """List flags that have had their day, each with what shows it.
 
@@ -32,11 +32,10 @@ def register(app: typer.Typer) -> None:
 def stale(
     context: typer.Context,
     prompt: Annotated[str | None, typer.Option(metavar="KEY", help="Only the clean-up prompt for this flag.")] = None,
-    team: Team = TEAM_DEFAULT,
     as_json: Json = False,
 ) -> None:
     shared = invocation(context, as_json)
-    found = run_async(ask(shared.settings(), team, "/flags/stale"))
+    found = run_async(ask(shared.settings(), "/flags/stale"))
     if prompt is not None:
         found = _of(found, prompt)
         shared.answer(found, lambda console: console.print(found["prompt"], markup=False, end=""))

@@ -9,9 +9,8 @@ from cohort_store.registry import Registry
 from evaluator.http.explain import FLAGS_MAX
 from tests.evaluator.building import DAY_MS, NOW_MS
 from tests.evaluator.conftest import LATER_MS
-from tests.evaluator.serving import TOKEN, Evaluator
+from tests.evaluator.serving import BEARER, Evaluator
 
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 DATA_MS = NOW_MS + 31 * DAY_MS
 
 

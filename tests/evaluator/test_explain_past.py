@@ -15,7 +15,7 @@ from processors.clickhouse.changes import ChangesTable
 from processors.embedded.child import choose_port
 from tests.evaluator.building import DAY_MS, NOW_MS
 from tests.evaluator.conftest import fill
-from tests.evaluator.serving import TOKEN, Evaluator
+from tests.evaluator.serving import BEARER, Evaluator
 from tests.services.fixtures import ClickHouse
 
 ENTERED_MS, LEFT_MS = NOW_MS + 10 * DAY_MS, NOW_MS + 20 * DAY_MS
@@ -56,7 +56,7 @@ async def write(changes: list[Change], url: str) -> None:
 
 def ask(evaluator: Evaluator, at_ms: int) -> tuple[int, dict[str, Any]]:
     body = {"distinct_id": "browser-ada", "at": format_instant(at_ms), "flag_keys_to_evaluate": ["for-buyers"]}
-    response = evaluator.client.post("/flags/explain", json=body, headers={"Authorization": f"Bearer {TOKEN}"})
+    response = evaluator.client.post("/flags/explain", json=body, headers=BEARER)
     return response.status_code, response.json()
 
 

@@ -9,7 +9,7 @@ from cohort_store.durations import format_instant
 from processors.cli.application import run
 from processors.embedded.child import choose_port
 from tests.evaluator.conftest import LATER_MS
-from tests.evaluator.serving import TOKEN, Evaluator
+from tests.evaluator.serving import SECRET, Evaluator
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,8 @@ def settings(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch, tmp_path: An
     """Commands that know where the evaluator is, and nothing of this folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MUSTER_EVALUATOR_PORT", str(evaluator.port))
-    monkeypatch.setenv("MUSTER_TOKENS", f'{{"{TOKEN}": 1}}')
+    (tmp_path / "secret-key").write_text(SECRET)
+    monkeypatch.setenv("MUSTER_SECRET_KEY_FILE", str(tmp_path / "secret-key"))
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
@@ -67,7 +68,6 @@ def test_variants_and_instants_to_come_are_told(capsys: pytest.CaptureFixture[st
         (("flag", "for-buyers", "ada", "--at", "2026-01-01"), 1, "MUSTER_CLICKHOUSE"),
         (("flag", "for-buyers", "ada", "--property", "plan"), 2, "write NAME=VALUE"),
         (("flag", "for-buyers", "ada", "--in", "a", "--not-in", "a"), 2, "leave one out"),
-        (("flag", "for-buyers", "ada", "--team", "7"), 1, "no token is for team 7"),
         (("stale", "--prompt", "for-buyers"), 1, "nothing is stale about flag 'for-buyers'"),
     ],
 )
@@ -75,6 +75,13 @@ def test_what_cannot_be_answered_is_refused_with_the_reason(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, reason: str
 ) -> None:
     assert reason in said(capsys, *arguments, status=status)
+
+
+def test_without_a_key_the_command_says_how_to_get_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MUSTER_SECRET_KEY_FILE")
+    assert "let MUSTER_SECRET_KEY_FILE name a file with one" in said(capsys, "stale", status=1)
 
 
 def test_without_an_evaluator_the_command_says_where_it_looked(
