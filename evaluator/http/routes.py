@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.http import cohorts, flags, health, openapi, persons, why
+from evaluator.http import cohorts, flags, health, openapi, persons, properties, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 
@@ -95,6 +95,19 @@ ROUTES: tuple[Route, ...] = (
         openapi.Operation(
             "One person's memberships; an id of which nothing is stored is tried as a distinct id",
             persons.PersonAnswer,
+            parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
+            problems=(400, 401, 503),
+            secured=True,
+        ),
+    ),
+    Route(
+        "GET",
+        "/persons/{id}/properties",
+        properties.get_properties,
+        openapi.Operation(
+            "One person's properties as they are kept, each with who said it and when: what it takes to decide her "
+            "flags locally, beside her memberships. An id of which nothing is stored is tried as a distinct id",
+            properties.PropertiesAnswer,
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
             secured=True,
