@@ -15,7 +15,7 @@ from evaluator.catalog import TeamCatalog, compile_catalog
 from evaluator.coalescing import CoalescingReader
 from evaluator.evaluation import Person, decide_all
 from evaluator.http.person_reading import wanted_properties
-from evaluator.person_properties import KeptProperty, Source, described, fill_in
+from evaluator.person_properties import Filled, KeptProperty, Source, described, fill_in
 from tests.evaluator.building import NOW_MS, SHARDS, flag, in_cohort, person_is, registry_of, store_people
 
 PRO: Register = (NOW_MS, '"pro"')
@@ -33,7 +33,7 @@ def wanted(catalog: TeamCatalog, brought: Mapping[str, Any], *keys: str) -> froz
 def test_what_the_request_lacks_is_filled_in_and_what_it_brings_stays() -> None:
     kept = {"plan": PRO, "city": (NOW_MS, '"Rome"'), "seats": (NOW_MS, "5")}
     filled = fill_in({"city": "Oslo"}, {"plan", "seats"}, kept)
-    assert filled == ({"city": "Oslo", "plan": "pro", "seats": 5}, {"plan", "seats"}, frozenset())
+    assert filled == Filled({"city": "Oslo", "plan": "pro", "seats": 5}, frozenset({"plan", "seats"}))
 
 
 def test_a_null_that_the_request_brings_wins_over_what_is_kept() -> None:
@@ -43,7 +43,7 @@ def test_a_null_that_the_request_brings_wins_over_what_is_kept() -> None:
 
 
 def test_a_property_that_was_unset_or_never_told_is_not_filled_in() -> None:
-    assert fill_in({}, {"plan", "city"}, {"plan": (NOW_MS, "null")}) == ({}, frozenset(), frozenset())
+    assert fill_in({}, {"plan", "city"}, {"plan": (NOW_MS, "null")}) == Filled({})
 
 
 def test_only_properties_that_flags_that_are_on_and_asked_for_test_are_wanted() -> None:
@@ -155,7 +155,9 @@ async def test_a_record_that_cannot_be_read_is_its_own_persons_trouble_alone() -
     reader = CoalescingReader(store, lambda _reads, _failed: None)
     ada, bob = await asyncio.gather(*(reader.read(1, who, with_properties=True) for who in ("ada", "bob")))
     assert ada.registers == {"plan": PRO}
-    assert (bob.registers, bob.membership and bob.membership.handles) == (None, {8})
+    assert bob.registers is None
+    assert bob.membership is not None
+    assert bob.membership.handles == {8}
 
 
 async def test_a_store_that_is_away_leaves_properties_unknown_and_not_absent() -> None:
