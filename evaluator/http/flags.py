@@ -48,7 +48,7 @@ class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
 
     registry_version: int
     person: str | None = None
-    """The person that the distinct id stands for; absent where no cohort had to be asked."""
+    """The person that the distinct id stands for; absent where nothing that is stored had to be asked."""
     data_age_ms: int | None = None
     """How far the person's roll is behind; absent where nothing could be read."""
     cohorts: dict[str, CohortAnswer] = {}
