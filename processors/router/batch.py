@@ -18,10 +18,11 @@ from cohort_store.person_updates import NO_UPDATE, state_of
 from cohort_store.subjects import PERSON, Subject
 from processors.codecs.codec import EventCodec, PairCodec, PersonCodec
 from processors.codecs.event import Event, Reason
+from processors.codecs.other_ids import OTHER_ID_IN, Alias, alias_in
 from processors.codecs.posthog_person import PersonState
 from processors.codecs.telling import may_tell_of_person
 from processors.kafka.dead_letters import DeadLetter
-from processors.router.identities import OTHER_ID_IN, Alias, alias_in, pair_delta, version_of
+from processors.router.identities import pair_delta, version_of
 from processors.router.packing import Packer
 from processors.router.persons import DistinctId, Persons
 from processors.router.ports import Message, arrival_ms_of
