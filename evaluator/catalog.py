@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cohort_store.errors import BadDefinition
 from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView, view_of
+from cohort_store.kept_properties import kept_of, tested_by
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
 from evaluator.flags import CompiledFlag, compile_flag
@@ -25,6 +26,11 @@ class TeamCatalog:
     """As it was published: for explanations, which need the trees."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
+    kept: frozenset[str] = frozenset()
+    """The properties of persons that are kept."""
+    tested: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By key of a flag that is on, those of them that it tests; only flags that test some."""
+    tested_by_any: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     known = cohorts_by_name(views)
     flags: dict[str, CompiledFlag] = {}
     refused: dict[str, str] = {}
+    kept, tested = kept_of(registry), dict[str, frozenset[str]]()
     for place, raw in enumerate(registry.flags):
         try:
             flag = parse_flag(raw, f"flags[{place}]")
@@ -67,7 +74,18 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             flags[flag.key] = compile_flag(flag, known)
-    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, registry, refused)
+            if flag.active and (names := tested_by(raw) & kept):
+                tested[flag.key] = names
+    return TeamCatalog(
+        team=registry.team,
+        cohorts={view.key: view for view in views},
+        flags=flags,
+        registry=registry,
+        refused=refused,
+        kept=kept,
+        tested=tested,
+        tested_by_any=frozenset[str]().union(*tested.values()),
+    )
 
 
 def _key_of(raw: object, place: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cohort_store.access_keys import PUBLIC_RIGHTS, Right
-from evaluator.http import cohorts, explain, flags, health, openapi, persons, stale, why
+from evaluator.http import cohorts, explain, flags, health, openapi, persons, properties, stale, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 
@@ -134,6 +134,20 @@ ROUTES: tuple[Route, ...] = (
         openapi.Operation(
             "One person's memberships; an id of which nothing is stored is tried as a distinct id",
             persons.PersonAnswer,
+            parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
+            problems=(400, 401, 503),
+            secured=True,
+        ),
+        Right.READ_PERSONS,
+    ),
+    Route(
+        "GET",
+        "/persons/{id}/properties",
+        properties.get_properties,
+        openapi.Operation(
+            "One person's properties as they are kept, each with who said it and when: what it takes to decide her "
+            "flags locally, beside her memberships. An id of which nothing is stored is tried as a distinct id",
+            properties.PropertiesAnswer,
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
             secured=True,
