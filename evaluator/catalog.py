@@ -10,6 +10,7 @@ from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView, view_of
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.flags import CompiledFlag, compile_flag
+from evaluator.resolution import Resolver, compile_resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class TeamCatalog:
     """As it was published: for explanations, which need the trees."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
+    resolvers: Mapping[str, Resolver] = field(default_factory=dict)
+    """By flag: how its answers are told to OpenFeature clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     views = [view_of(cohort, version) for cohort in registry.cohorts]
     known = cohorts_by_name(views)
     flags: dict[str, CompiledFlag] = {}
+    resolvers: dict[str, Resolver] = {}
     refused: dict[str, str] = {}
     for place, raw in enumerate(registry.flags):
         try:
@@ -62,7 +66,8 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             flags[flag.key] = compile_flag(flag, known)
-    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, registry, refused)
+            resolvers[flag.key] = compile_resolver(flag)
+    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, registry, refused, resolvers)
 
 
 def _key_of(raw: object, place: int) -> str:

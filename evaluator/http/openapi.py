@@ -16,9 +16,11 @@ _STATUS = {
     400: "A field or parameter is missing or wrong; `attr` names it",
     401: "No token, or an unknown one",
     404: "No such thing",
+    304: "Nothing changed since the answer of which the client sent the ETag",
     409: "It exists, and cannot be answered in its present state",
     413: "The body is too long",
     415: "The body is packed in an unknown way",
+    429: "Too many requests; Retry-After says when to ask again",
     503: "The membership store cannot be asked now",
 }
 _REF = "#/components/schemas/{name}"
@@ -46,6 +48,13 @@ class Operation:
     secured: bool = False
     unready: bool = False
     """Whether 503 comes with the answer's own body."""
+    failure: type[msgspec.Struct] | None = None
+    """The body of `failures`, where an API has one of its own."""
+    failures: tuple[int, ...] = ()
+    empty: tuple[int, ...] = ()
+    """Statuses that come without a body."""
+    schemes: tuple[str, ...] = ("bearer", "token")
+    """Where a secured route takes its token from."""
 
 
 def document(routes: Sequence[tuple[str, str, Operation]]) -> bytes:
@@ -71,6 +80,7 @@ def _frame(paths: dict[str, dict[str, Any]], schemas: dict[str, Any]) -> dict[st
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "token": {"type": "apiKey", "in": "query", "name": "token"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
         },
     }
@@ -88,7 +98,7 @@ def _operation(method: str, template: str, operation: Operation) -> dict[str, An
         content = {"application/json": {"schema": _ref(operation.request)}}
         described["requestBody"] = {"required": True, "content": content}
     if operation.secured:
-        described["security"] = [{"bearer": []}, {"token": []}]
+        described["security"] = [{scheme: []} for scheme in operation.schemes]
     return described
 
 
@@ -111,11 +121,16 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for status in operation.problems:
         problem = {"application/json": {"schema": _ref(ProblemBody)}}
         responses[str(status)] = {"description": _STATUS[status], "content": problem}
+    for status in operation.failures:
+        failure = {"application/json": {"schema": _ref(operation.failure or ProblemBody)}}
+        responses[str(status)] = {"description": _STATUS[status], "content": failure}
+    for status in operation.empty:
+        responses[str(status)] = {"description": _STATUS[status]}
     return responses
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
-    types = {each: None for op in operations for each in (op.request, op.answer) if each is not None}
+    types = {each: None for op in operations for each in (op.request, op.answer, op.failure) if each is not None}
     _, schemas = msgspec.json.schema_components([*types, ProblemBody], ref_template=_REF)
     return schemas
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.http import cohorts, flags, health, openapi, persons, why
+from evaluator.http import cohorts, flags, health, ofrep, openapi, persons, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 
@@ -49,6 +49,39 @@ ROUTES: tuple[Route, ...] = (
                 _MUSTER,
             ),
             problems=(400, 401, 413, 415),
+        ),
+    ),
+    Route(
+        "POST",
+        "/ofrep/v1/evaluate/flags",
+        ofrep.post_bulk,
+        openapi.Operation(
+            "OFREP: every flag of a team for one targeting key",
+            ofrep.BulkAnswer,
+            request=ofrep.EvaluationRequest,
+            parameters=(openapi.Parameter("If-None-Match", "header", "The ETag of the answer that the client has."),),
+            problems=(413,),
+            failure=ofrep.EvaluationFailure,
+            failures=(400, 401, 415, 503),
+            empty=(304,),
+            secured=True,
+            schemes=("bearer", "key"),
+        ),
+    ),
+    Route(
+        "POST",
+        "/ofrep/v1/evaluate/flags/{key}",
+        ofrep.post_single,
+        openapi.Operation(
+            "OFREP: one flag for one targeting key",
+            ofrep.Resolution,
+            request=ofrep.EvaluationRequest,
+            parameters=(openapi.Parameter("key", "path", "The flag's key."),),
+            problems=(413,),
+            failure=ofrep.EvaluationFailure,
+            failures=(400, 401, 404, 415, 503),
+            secured=True,
+            schemes=("bearer", "key"),
         ),
     ),
     Route(
