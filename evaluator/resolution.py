@@ -159,10 +159,5 @@ def _reason_of(group: ConditionSet, has_variants: bool) -> ResolutionReason:
 def _asks_before_its_sets(flag: FlagDefinition) -> bool:
     """Whether something else than its condition sets may decide the flag."""
     filters = flag.filters
-    return bool(
-        filters.super_groups
-        or filters.holdout_groups
-        or filters.holdout
-        or filters.feature_enrollment
-        or filters.aggregation_group_type_index is not None
-    )
+    others = (filters.super_groups, filters.holdout_groups, filters.holdout, filters.feature_enrollment)
+    return any(others) or filters.aggregation_group_type_index is not None

@@ -9,6 +9,7 @@ from typing import Any
 from evaluator.http import cohorts, flags, health, ofrep, openapi, persons, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
+from evaluator.resolution import Resolution
 
 Handler = Callable[[Service, Request], Awaitable[Response]]
 
@@ -74,7 +75,7 @@ ROUTES: tuple[Route, ...] = (
         ofrep.post_single,
         openapi.Operation(
             "OFREP: one flag for one targeting key",
-            ofrep.Resolution,
+            Resolution,
             request=ofrep.EvaluationRequest,
             parameters=(openapi.Parameter("key", "path", "The flag's key."),),
             problems=(413,),
