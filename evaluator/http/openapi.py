@@ -17,6 +17,7 @@ _STATUS = {
     401: "No token, or an unknown one",
     404: "No such thing",
     304: "Nothing changed since the answer of which the client sent the ETag",
+    408: "The body took too long to arrive",
     409: "It exists, and cannot be answered in its present state",
     413: "The body is too long",
     415: "The body is packed in an unknown way",
@@ -38,7 +39,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route does, for readers of the document. `answer` None: text, not JSON."""
+    """What a route does, for readers of the document. `answer` None: no struct, but what `media` says."""
 
     summary: str
     answer: type[msgspec.Struct] | None
@@ -48,9 +49,11 @@ class Operation:
     secured: bool = False
     unready: bool = False
     """Whether 503 comes with the answer's own body."""
+    media: str = "text/plain"
     failure: type[msgspec.Struct] | None = None
     """The body of `failures`, where an API has one of its own."""
     failures: tuple[int, ...] = ()
+    """Statuses with that body; one that is among `problems` too may have either."""
     empty: tuple[int, ...] = ()
     """Statuses that come without a body."""
     schemes: tuple[str, ...] = ("bearer", "token")
@@ -114,16 +117,17 @@ def _parameter(each: Parameter) -> dict[str, Any]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     schema = _ref(operation.answer) if operation.answer else None
-    content = {"application/json": {"schema": schema}} if schema else {"text/plain": {"schema": {"type": "string"}}}
+    plain = {"type": "object" if operation.media == "application/json" else "string"}
+    content = {"application/json": {"schema": schema}} if schema else {operation.media: {"schema": plain}}
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": content}}
     if operation.unready:
         responses["503"] = {"description": "Not ready; the body says why", "content": content}
-    for status in operation.problems:
-        problem = {"application/json": {"schema": _ref(ProblemBody)}}
-        responses[str(status)] = {"description": _STATUS[status], "content": problem}
-    for status in operation.failures:
-        failure = {"application/json": {"schema": _ref(operation.failure or ProblemBody)}}
-        responses[str(status)] = {"description": _STATUS[status], "content": failure}
+    for status in sorted({*operation.problems, *operation.failures}):
+        bodies: list[type[msgspec.Struct]] = [ProblemBody] if status in operation.problems else []
+        bodies += [operation.failure] if operation.failure and status in operation.failures else []
+        schemas = [_ref(body) for body in bodies]
+        failed = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+        responses[str(status)] = {"description": _STATUS[status], "content": failed}
     for status in operation.empty:
         responses[str(status)] = {"description": _STATUS[status]}
     return responses

@@ -49,7 +49,7 @@ ROUTES: tuple[Route, ...] = (
                 openapi.Parameter("compression", "query", "gzip: the body is packed."),
                 _MUSTER,
             ),
-            problems=(400, 401, 413, 415),
+            problems=(400, 401, 408, 413, 415, 503),
         ),
     ),
     Route(
@@ -61,7 +61,7 @@ ROUTES: tuple[Route, ...] = (
             ofrep.BulkAnswer,
             request=ofrep.EvaluationRequest,
             parameters=(openapi.Parameter("If-None-Match", "header", "The ETag of the answer that the client has."),),
-            problems=(413,),
+            problems=(408, 413, 503),
             failure=ofrep.EvaluationFailure,
             failures=(400, 401, 415, 503),
             empty=(304,),
@@ -78,7 +78,7 @@ ROUTES: tuple[Route, ...] = (
             Resolution,
             request=ofrep.EvaluationRequest,
             parameters=(openapi.Parameter("key", "path", "The flag's key."),),
-            problems=(413,),
+            problems=(408, 413, 503),
             failure=ofrep.EvaluationFailure,
             failures=(400, 401, 404, 415, 503),
             secured=True,
@@ -160,7 +160,7 @@ ROUTES: tuple[Route, ...] = (
         openapi.Operation("Whether requests can be answered from the store", health.Readiness, unready=True),
     ),
     Route("GET", "/metrics", health.get_metrics, openapi.Operation("Metrics for Prometheus", None)),
-    Route("GET", "/openapi.json", get_openapi, openapi.Operation("This document", None)),
+    Route("GET", "/openapi.json", get_openapi, openapi.Operation("This document", None, media="application/json")),
 )
 
 Found = tuple[Route, Mapping[str, str]]
