@@ -14,6 +14,7 @@ from typing import Any
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from prometheus_client import disable_created_metrics
 
@@ -27,6 +28,12 @@ from evaluator.metrics import Metrics
 from evaluator.registry import RegistryFollower
 
 BACKLOG = 1_024
+
+HEADER_DEADLINE_MS = 30_000
+"""How long a request's head may take, and how long a connection may rest between two requests; then it is closed.
+
+Why not shorter: clients and load balancers keep connections for later, and lose a request where the server is first.
+"""
 
 YOUNG_OBJECTS_MAX = 100_000
 """Objects that may come to be until the collector looks for circles; requests leave none."""
@@ -96,6 +103,7 @@ async def serve(application: Application | RsgiHandler, settings: Settings) -> N
         http=HTTPModes.http1,
         websockets=False,
         backlog=BACKLOG,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_DEADLINE_MS),
         log_enabled=False,
     )
     loop = asyncio.get_running_loop()

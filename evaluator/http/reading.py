@@ -16,6 +16,10 @@ BODIES_BYTES_MAX = 256 * 1_048_576
 """Of all bodies that are being read at once; beyond, a request is told to come again."""
 
 
+_DIGITS_MAX = 18
+"""Of a length; a number of thousands of digits is none that Python reads."""
+
+
 class Body(Protocol):
     """A request's body, which has not been read yet."""
 
@@ -34,10 +38,7 @@ class BodyReader:
 
     async def read(self, headers: Headers, body: Body) -> bytes:
         """The whole body. Raises Problem 408, 413, or 503 where too much is being read already."""
-        told = headers.get("content-length")
-        length = int(told) if told is not None and told.isdigit() and len(told) < 20 else None
-        if length is not None and length > BODY_BYTES_MAX:
-            raise too_large()
+        length = _length(headers)
         # How long a body without a length becomes is not known, so the most that it may be is set aside.
         set_aside = BODY_BYTES_MAX if length is None else length
         if self._bytes + set_aside > self._bytes_max:
@@ -58,6 +59,16 @@ class BodyReader:
     def _too_busy(self) -> Problem:
         detail = f"bodies of {self._bytes_max} bytes are being read already; send this one again"
         return Problem(503, ProblemBody("unavailable", "too_busy", detail, None), (("retry-after", "1"),))
+
+
+def _length(headers: Headers) -> int | None:
+    """The length that the request tells of, if any. Raises Problem 413."""
+    told = headers.get("content-length")
+    if told is None or not told.isdigit():
+        return None
+    if len(told) > _DIGITS_MAX or int(told) > BODY_BYTES_MAX:
+        raise too_large()
+    return int(told)
 
 
 async def _read_chunks(body: Body) -> bytes:

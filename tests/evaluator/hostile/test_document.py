@@ -18,7 +18,7 @@ from tests.evaluator.serving import TOKEN, Evaluator
 
 EXAMPLES = 40
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-CALLERS = ({"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer who"}, {})
+CALLERS: tuple[dict[str, str], ...] = ({"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer who"}, {})
 QUESTIONS = [
     (route.method, route.template, mode)
     for route in ROUTES
@@ -45,7 +45,7 @@ def test_no_answer_is_a_servers_error_or_is_not_in_the_document(
 
     @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
-    def asked(case: schemathesis.Case) -> None:
+    def asked(case: schemathesis.Case[Any]) -> None:
         for headers in CALLERS:
             case.call_and_validate(headers=headers, checks=CHECKS, timeout=30)
 
