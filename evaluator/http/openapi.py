@@ -16,6 +16,7 @@ _STATUS = {
     400: "A field or parameter is missing or wrong; `attr` names it",
     401: "No token, or an unknown one",
     404: "No such thing",
+    304: "Nothing changed since the answer of which the client sent the ETag",
     409: "It exists, and cannot be answered in its present state",
     413: "The body is too long",
     415: "The body is packed in an unknown way",
@@ -46,6 +47,10 @@ class Operation:
     secured: bool = False
     unready: bool = False
     """Whether 503 comes with the answer's own body."""
+    empty: tuple[int, ...] = ()
+    """Statuses that come without a body."""
+    text_in_json: bool = False
+    """Whether the answer is a JSON text, or null."""
 
 
 def document(routes: Sequence[tuple[str, str, Operation]]) -> bytes:
@@ -103,7 +108,9 @@ def _parameter(each: Parameter) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    schema = _ref(operation.answer) if operation.answer else None
+    schema: dict[str, Any] | None = _ref(operation.answer) if operation.answer else None
+    if operation.text_in_json:
+        schema = {"type": ["string", "null"]}
     content = {"application/json": {"schema": schema}} if schema else {"text/plain": {"schema": {"type": "string"}}}
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": content}}
     if operation.unready:
@@ -111,6 +118,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for status in operation.problems:
         problem = {"application/json": {"schema": _ref(ProblemBody)}}
         responses[str(status)] = {"description": _STATUS[status], "content": problem}
+    for status in operation.empty:
+        responses[str(status)] = {"description": _STATUS[status]}
     return responses
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.http import cohorts, flags, health, openapi, persons, why
+from evaluator.http import cohorts, flags, health, openapi, persons, posthog_routes, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 
@@ -118,6 +118,7 @@ ROUTES: tuple[Route, ...] = (
             secured=True,
         ),
     ),
+    *(Route(*each) for each in posthog_routes.READS),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(
         "GET",
