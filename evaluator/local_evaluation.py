@@ -128,7 +128,8 @@ def _whole(percentage: float | None) -> float | None:
 
 
 def _variants(flag: Plain) -> Sequence[Plain]:
-    return (flag["filters"]["multivariate"] or {}).get("variants", ())
+    found: Sequence[Plain] = (flag["filters"]["multivariate"] or {}).get("variants", ())
+    return found
 
 
 def _properties(flag: Plain) -> Iterator[Plain]:
@@ -155,7 +156,7 @@ def _is_misjudged(flag: Plain, reader: Reader) -> bool:
 
 
 def _held_back(flag: Plain) -> Plain:
-    filters = {"groups": [], "multivariate": None, "payloads": {}}
+    filters: Plain = {"groups": [], "multivariate": None, "payloads": {}}
     return flag | {"filters": filters, "ensure_experience_continuity": True}
 
 

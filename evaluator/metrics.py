@@ -50,6 +50,17 @@ class Metrics:
             "Persons who are waited for right now; at 20,000 further ones are not asked for. Alert above 5,000.",
             registry=self.registry,
         )
+        self.events = Counter(
+            "muster_evaluator_events_total",
+            "Events that SDKs sent. Alert on turned_away: Kafka takes none, and SDKs give up after a while.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.events_waiting_bytes = Gauge(
+            "muster_evaluator_events_waiting_bytes",
+            "Events that wait for Kafka; at 64 MiB further ones are turned away. Alert above 32 MiB.",
+            registry=self.registry,
+        )
         self.registry_version = Gauge(
             "muster_evaluator_registry_version",
             "The registry version in force. Alert when evaluators differ for long.",
@@ -87,6 +98,11 @@ class Metrics:
         """One call of the membership store is over; `failed`: it came to nothing, or came too late."""
         self.reads.inc(reads)
         self.read_calls.labels("failed" if failed else "answered").inc()
+
+    def events_answered(self, outcome: str, events: int) -> None:
+        """Events of one request that were kept, refused for good, or turned away to come again."""
+        if events:
+            self.events.labels(outcome).inc(events)
 
     def catalog_replaced(self, version: int, refused: int) -> None:
         """Another registry version is in force, in which so many flags are unreadable."""

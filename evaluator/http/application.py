@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from evaluator.http.bodies import BODY_BYTES_MAX, too_large
+from evaluator.http.bodies import too_large
 from evaluator.http.messages import Headers, Problem, ProblemBody, Request, Response
 from evaluator.http.routes import Router
 from evaluator.http.service import Service
@@ -55,7 +55,7 @@ class Application:
         try:
             found, values = self._router.find(scope.method, scope.path)
             route = found.template
-            body = await _body(scope, protocol) if found.method == "POST" else b""
+            body = await _body(scope, protocol, found.body_bytes_max) if found.method == "POST" else b""
             is_read = True
             request = Request(scope.query_string, scope.headers, body, values)
             response = await found.handler(self._service, request)
@@ -82,18 +82,18 @@ _SERVER_ERROR = Problem(
 ).response()
 
 
-async def _body(scope: Scope, protocol: Exchange) -> bytes:
+async def _body(scope: Scope, protocol: Exchange, bytes_max: int) -> bytes:
     """The body, never more than its limit. Raises Problem 413."""
     length = scope.headers.get("content-length")
     if length is not None and length.isdigit():
-        if int(length) > BODY_BYTES_MAX:
-            raise too_large()
+        if int(length) > bytes_max:
+            raise too_large(bytes_max)
         return await protocol()
     body = bytearray()
     async for chunk in protocol:
         body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise too_large()
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
     return bytes(body)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from evaluator.http import local_evaluation, openapi
+from evaluator.http import capture, local_evaluation, openapi
+from evaluator.http.capture import BATCH_BYTES_MAX
 from evaluator.local_evaluation import LocalDefinitions
 
 _SEND_COHORTS = openapi.Parameter("send_cohorts", "query", "Add the cohorts that an SDK can judge; so does no value.")
@@ -28,6 +29,22 @@ REMOTE_CONFIG = openapi.Operation(
     secured=True,
 )
 
+LEGACY_EVENTS = openapi.Operation(
+    "Events, one or many, into the source topic; a body may be packed with gzip, or be base64 in a form's `data`. "
+    "Answered once Kafka has acknowledged them; events that are refused are named and kept as dead letters",
+    capture.EventsTaken,
+    request=capture.EventsRequest,
+    parameters=(openapi.Parameter("compression", "query", "gzip or base64: the body is packed."),),
+    problems=(400, 401, 413, 415, 503),
+)
+EVENTS = openapi.Operation(
+    "Events into the source topic, with an answer for each by its uuid: `ok`, or `drop` with the reason",
+    capture.EventResults,
+    request=capture.BatchRequest,
+    problems=(400, 401, 413, 415, 503),
+    secured=True,
+)
+
 READS = (
     ("GET", "/flags/definitions", local_evaluation.get_definitions, DEFINITIONS),
     ("GET", "/api/feature_flag/local_evaluation", local_evaluation.get_local_evaluation, DEFINITIONS),
@@ -38,3 +55,9 @@ READS = (
         REMOTE_CONFIG,
     ),
 )
+WRITES = (
+    *(("POST", path, capture.post_legacy, LEGACY_EVENTS) for path in ("/batch", "/capture", "/e", "/i/v0/e")),
+    ("POST", "/i/v1/analytics/events", capture.post_events, EVENTS),
+)
+
+__all__ = ["BATCH_BYTES_MAX", "READS", "WRITES"]

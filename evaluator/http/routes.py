@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluator.http import cohorts, flags, health, openapi, persons, posthog_routes, why
+from evaluator.http.bodies import BODY_BYTES_MAX
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 
@@ -22,6 +23,7 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
+    body_bytes_max: int = BODY_BYTES_MAX
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
@@ -119,6 +121,7 @@ ROUTES: tuple[Route, ...] = (
         ),
     ),
     *(Route(*each) for each in posthog_routes.READS),
+    *(Route(*each, body_bytes_max=posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(
         "GET",
