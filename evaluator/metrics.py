@@ -7,6 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from evaluator.capture_metrics import CaptureMetrics
+
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -50,17 +52,6 @@ class Metrics:
             "Persons who are waited for right now; at 20,000 further ones are not asked for. Alert above 5,000.",
             registry=self.registry,
         )
-        self.events = Counter(
-            "muster_evaluator_events_total",
-            "Events that SDKs sent. Alert on turned_away: Kafka takes none, and SDKs give up after a while.",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self.events_waiting_bytes = Gauge(
-            "muster_evaluator_events_waiting_bytes",
-            "Events that wait for Kafka; at 64 MiB further ones are turned away. Alert above 32 MiB.",
-            registry=self.registry,
-        )
         self.registry_version = Gauge(
             "muster_evaluator_registry_version",
             "The registry version in force. Alert when evaluators differ for long.",
@@ -72,6 +63,7 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.capture = CaptureMetrics(self.registry)
         self._routes: dict[tuple[str, int], Counter] = {}
         self._seconds: dict[str, Histogram] = {}
         self._answered = self.evaluations.labels("answered")
@@ -98,11 +90,6 @@ class Metrics:
         """One call of the membership store is over; `failed`: it came to nothing, or came too late."""
         self.reads.inc(reads)
         self.read_calls.labels("failed" if failed else "answered").inc()
-
-    def events_answered(self, outcome: str, events: int) -> None:
-        """Events of one request that were kept, refused for good, or turned away to come again."""
-        if events:
-            self.events.labels(outcome).inc(events)
 
     def catalog_replaced(self, version: int, refused: int) -> None:
         """Another registry version is in force, in which so many flags are unreadable."""

@@ -67,7 +67,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     sink = KafkaEventSink(settings.kafka)
     capturing = capturing_of(settings, sink)
     if capturing is not None:
-        metrics.events_waiting_bytes.set_function(lambda: capturing.intake.waiting_bytes)
+        metrics.capture.waiting_bytes.set_function(lambda: capturing.intake.waiting_bytes)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
         yield Service(

@@ -145,14 +145,14 @@ async def _take(service: Service, raws: Sequence[msgspec.Raw], team: int, path: 
     try:
         verdicts = await _capturing(service).take(raws, team, service.clock.now_ms(), path)
     except Retry as error:
-        service.metrics.events_answered("turned_away", len(raws))
+        service.metrics.capture.answered("turned_away", len(raws))
         problem = ProblemBody(
             "unavailable", "events_not_taken", f"the events were not taken, send them again: {error}", None
         )
         raise Problem(503, problem, (("retry-after", "1"),)) from None
     refused = sum(each.problem is not None for each in verdicts)
-    service.metrics.events_answered("refused", refused)
-    service.metrics.events_answered("kept", len(verdicts) - refused)
+    service.metrics.capture.answered("refused", refused)
+    service.metrics.capture.answered("kept", len(verdicts) - refused)
     return verdicts
 
 
