@@ -21,6 +21,7 @@ from prometheus_client import disable_created_metrics
 from cohort_store.clocks import clock_from
 from cohort_store.errors import Crash
 from cohort_store.settings import Settings
+from evaluator.capturing import capturing_of
 from evaluator.coalescing import CoalescingReader
 from evaluator.http.application import Application
 from evaluator.http.service import Service
@@ -63,12 +64,17 @@ async def _run(settings: Settings) -> None:
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
     from cohort_store.redis.wiring import connect_mirror, connect_reader
+    from evaluator.kafka.event_sink import KafkaEventSink
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
     metrics = Metrics()
     registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
     following = asyncio.create_task(registry.follow())
     reads = CoalescingReader(reader, metrics.read_called)
+    sink = KafkaEventSink(settings.kafka)
+    capturing = capturing_of(settings, sink)
+    if capturing is not None:
+        metrics.capture.waiting_bytes.set_function(lambda: capturing.intake.waiting_bytes)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
         yield Service(
@@ -80,10 +86,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             tokens=settings.tokens,
             shards=settings.shards,
             stale_after_ms=settings.max_hold_ms,
+            capturing=capturing,
         )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        await sink.aclose()
         await reads.close()
         await reader.aclose()
         await mirror.aclose()

@@ -56,7 +56,11 @@ class Application:
         try:
             found, values = self._router.find(scope.method, scope.path)
             route = found.template
-            body = await self._bodies.read(scope.headers, protocol) if found.method == "POST" else b""
+            body = (
+                await self._bodies.read(scope.headers, protocol, found.body_bytes_max)
+                if found.method == "POST"
+                else b""
+            )
             is_read = True
             request = Request(scope.query_string, scope.headers, body, values)
             response = await found.handler(self._service, request)

@@ -58,6 +58,8 @@ class Operation:
     """Statuses that come without a body."""
     schemes: tuple[str, ...] = ("bearer", "token")
     """Where a secured route takes its token from."""
+    text_in_json: bool = False
+    """Whether the answer is a JSON text, or null."""
 
 
 def document(routes: Sequence[tuple[str, str, Operation]]) -> bytes:
@@ -116,7 +118,9 @@ def _parameter(each: Parameter) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    schema = _ref(operation.answer) if operation.answer else None
+    schema: dict[str, Any] | None = _ref(operation.answer) if operation.answer else None
+    if operation.text_in_json:
+        schema = {"type": ["string", "null"]}
     plain = {"type": "object" if operation.media == "application/json" else "string"}
     content = {"application/json": {"schema": schema}} if schema else {operation.media: {"schema": plain}}
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": content}}

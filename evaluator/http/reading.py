@@ -36,17 +36,17 @@ class BodyReader:
         self._bytes_max = bytes_max
         self._bytes = 0
 
-    async def read(self, headers: Headers, body: Body) -> bytes:
-        """The whole body. Raises Problem 408, 413, or 503 where too much is being read already."""
-        length = _length(headers)
+    async def read(self, headers: Headers, body: Body, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+        """The whole body of at most `bytes_max`. Raises Problem 408, 413, or 503 where too much is being read."""
+        length = _length(headers, bytes_max)
         # How long a body without a length becomes is not known, so the most that it may be is set aside.
-        set_aside = BODY_BYTES_MAX if length is None else length
+        set_aside = bytes_max if length is None else length
         if self._bytes + set_aside > self._bytes_max:
             raise self._too_busy()
         self._bytes += set_aside
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await body() if length is not None else await _read_chunks(body)
+                return await body() if length is not None else await _read_chunks(body, bytes_max)
         except TimeoutError:
             raise self._too_slow() from None
         finally:
@@ -61,20 +61,20 @@ class BodyReader:
         return Problem(503, ProblemBody("unavailable", "too_busy", detail, None), (("retry-after", "1"),))
 
 
-def _length(headers: Headers) -> int | None:
+def _length(headers: Headers, bytes_max: int) -> int | None:
     """The length that the request tells of, if any. Raises Problem 413."""
     told = headers.get("content-length")
     if told is None or not told.isdigit():
         return None
-    if len(told) > _DIGITS_MAX or int(told) > BODY_BYTES_MAX:
-        raise too_large()
+    if len(told) > _DIGITS_MAX or int(told) > bytes_max:
+        raise too_large(bytes_max)
     return int(told)
 
 
-async def _read_chunks(body: Body) -> bytes:
+async def _read_chunks(body: Body, bytes_max: int) -> bytes:
     read = bytearray()
     async for chunk in body:
         read += chunk
-        if len(read) > BODY_BYTES_MAX:
-            raise too_large()
+        if len(read) > bytes_max:
+            raise too_large(bytes_max)
     return bytes(read)

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.http import cohorts, flags, health, ofrep, openapi, persons, why
+from evaluator.http import cohorts, flags, health, ofrep, openapi, persons, posthog_routes, why
+from evaluator.http.bodies import BODY_BYTES_MAX
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 from evaluator.resolution import Resolution
@@ -23,6 +24,7 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
+    body_bytes_max: int = BODY_BYTES_MAX
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
@@ -152,6 +154,8 @@ ROUTES: tuple[Route, ...] = (
             secured=True,
         ),
     ),
+    *(Route(*each) for each in posthog_routes.READS),
+    *(Route(*each, body_bytes_max=posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(
         "GET",

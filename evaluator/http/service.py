@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cohort_store.clocks import Clock
 from cohort_store.errors import MusterError
 from cohort_store.ports import MembershipReader
+from evaluator.capturing import Capturing
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S, CoalescingReader
+from evaluator.definition_documents import Documents
 from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.metrics import Metrics
 from evaluator.registry import RegistryFollower
@@ -31,6 +33,9 @@ class Service:
     tokens: Mapping[str, int]
     shards: int
     stale_after_ms: int
+    documents: Documents = field(default_factory=Documents)
+    capturing: Capturing | None = None
+    """Where events go that SDKs send; None: no source of events is configured."""
 
     def team_of(self, token: str, attr: str) -> int:
         """The token's team; Problem 401 for a token that nobody was given, 503 where nothing can be answered at all."""

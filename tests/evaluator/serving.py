@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tests.architecture.source_tree import ROOT
 from tests.evaluator.building import SHARDS
 
 TOKEN = "phc_test"
+SECRET = "phs_test"
 DEADLINE_S = 30.0
 _POLL_S = 0.02
 _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring import run; run(Settings())"
@@ -22,7 +23,14 @@ _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring im
 class Evaluator:
     """One evaluator, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, redis_url: str, clock: str, port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str,
+        clock: str,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = port or choose_port(None)
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.log = folder / "evaluator.log"
@@ -38,8 +46,9 @@ class Evaluator:
                     "MUSTER_REDIS": redis_url,
                     "MUSTER_SHARDS": str(SHARDS),
                     "MUSTER_EVALUATOR_PORT": str(self.port),
-                    "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "phc_other": 2}}',
+                    "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "{SECRET}": 1, "phc_other": 2}}',
                     "MUSTER_CLOCK": clock,
+                    **(environment or {}),
                 },
             )
         )
@@ -82,9 +91,11 @@ class Evaluator:
 
 
 @contextmanager
-def serving(folder: Path, redis_url: str, clock: str = "system") -> Iterator[Evaluator]:
-    """A running evaluator, which must end by itself when it is asked to."""
-    evaluator = Evaluator(folder, redis_url, clock)
+def serving(
+    folder: Path, redis_url: str, clock: str = "system", environment: Mapping[str, str] | None = None
+) -> Iterator[Evaluator]:
+    """A running evaluator, which must end by itself when it is asked to. `environment` has further settings."""
+    evaluator = Evaluator(folder, redis_url, clock, environment=environment)
     evaluator.process.start()
     try:
         yield evaluator

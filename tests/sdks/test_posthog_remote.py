@@ -25,4 +25,5 @@ def test_an_sdk_sees_membership_variants_payloads_and_properties(
     assert [value(key, "ada") for key in ("for-buyers", "not-sleeping", "for-pros", "off")] == [True, True, True, False]
     assert value("colours", "ada") in ("red", "blue")
     assert [value(key, "grace") for key in ("for-buyers", "not-sleeping")] == [False, True]
-    assert sdk.ask("flag", key="for-buyers", person="ada", properties={})["payload"] in ({"size": 3}, '{"size": 3}')
+    # Some SDKs parse a payload, and some leave that to who asked.
+    assert sdk.ask("payload", key="for-buyers", person="ada", properties={})["value"] in ({"size": 3}, '{"size": 3}')

@@ -10,7 +10,7 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.util.LinkedHashMap;
+import java.util.HashMap;
 import java.util.Map;
 
 public final class PosthogProgram {
@@ -48,7 +48,9 @@ public final class PosthogProgram {
             case "open":
                 return open(request);
             case "flag":
-                return flag(request);
+                return valued(client.getFeatureFlag(request.person, request.key, asked(request)));
+            case "payload":
+                return valued(client.getFeatureFlagPayload(request.person, request.key, asked(request)));
             case "capture":
                 client.capture(
                         request.person,
@@ -75,12 +77,13 @@ public final class PosthogProgram {
         return Map.of();
     }
 
-    private static Map<String, Object> flag(Request request) {
-        PostHogFeatureFlagOptions options =
-                PostHogFeatureFlagOptions.builder().personProperties(request.properties).build();
-        Map<String, Object> answer = new LinkedHashMap<>();
-        answer.put("value", client.getFeatureFlag(request.person, request.key, options));
-        answer.put("payload", client.getFeatureFlagPayload(request.person, request.key, options));
+    private static PostHogFeatureFlagOptions asked(Request request) {
+        return PostHogFeatureFlagOptions.builder().personProperties(request.properties).build();
+    }
+
+    private static Map<String, Object> valued(Object value) {
+        Map<String, Object> answer = new HashMap<>();
+        answer.put("value", value);
         return answer;
     }
 }

@@ -16,8 +16,12 @@ const answers = {
     return {}
   },
   async flag({ key, person, properties }) {
-    const flags = await client.evaluateFlags(person, { personProperties: properties })
-    return { value: flags.getFlag(key) ?? null, payload: flags.getFlagPayload(key) ?? null }
+    const flags = await client.evaluateFlags(person, { personProperties: properties, flagKeys: [key] })
+    return { value: flags.getFlag(key) ?? null }
+  },
+  async payload({ key, person, properties }) {
+    const flags = await client.evaluateFlags(person, { personProperties: properties, flagKeys: [key] })
+    return { value: flags.getFlagPayload(key) ?? null }
   },
   async capture({ event, person, properties }) {
     client.capture({ event, distinctId: person, properties })

@@ -22,8 +22,13 @@ def _open(host: str, token: str, secret: str | None, poll_ms: int) -> dict[str, 
 
 
 def _flag(key: str, person: str, properties: dict[str, Any]) -> dict[str, Any]:
-    flags = _clients[-1].evaluate_flags(person, person_properties=properties)
-    return {"value": flags.get_flag(key), "payload": flags.get_flag_payload(key)}
+    flags = _clients[-1].evaluate_flags(person, person_properties=properties, flag_keys=[key])
+    return {"value": flags.get_flag(key)}
+
+
+def _payload(key: str, person: str, properties: dict[str, Any]) -> dict[str, Any]:
+    flags = _clients[-1].evaluate_flags(person, person_properties=properties, flag_keys=[key])
+    return {"value": flags.get_flag_payload(key)}
 
 
 def _capture(event: str, person: str, properties: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +48,7 @@ def _remote_config(key: str) -> dict[str, Any]:
 _ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
     "open": _open,
     "flag": _flag,
+    "payload": _payload,
     "capture": _capture,
     "flush": _flush,
     "remote_config": _remote_config,

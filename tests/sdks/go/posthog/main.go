@@ -42,21 +42,16 @@ func open(r request) (answer, error) {
 	return answer{}, err
 }
 
-func flag(r request) (answer, error) {
-	asked := posthog.FeatureFlagPayload{Key: r.Key, DistinctId: r.Person, PersonProperties: r.Properties}
-	value, err := client.GetFeatureFlag(asked)
-	if err != nil {
-		return nil, err
+func asked(r request) posthog.FeatureFlagPayload {
+	return posthog.FeatureFlagPayload{Key: r.Key, DistinctId: r.Person, PersonProperties: r.Properties}
+}
+
+func parsed(text string, err error) (answer, error) {
+	var value any
+	if err == nil && text != "" {
+		err = json.Unmarshal([]byte(text), &value)
 	}
-	text, err := client.GetFeatureFlagPayload(asked)
-	if err != nil {
-		return nil, err
-	}
-	var payload any
-	if text != "" {
-		err = json.Unmarshal([]byte(text), &payload)
-	}
-	return answer{"value": value, "payload": payload}, err
+	return answer{"value": value}, err
 }
 
 func handle(r request) (answer, error) {
@@ -64,7 +59,10 @@ func handle(r request) (answer, error) {
 	case "open":
 		return open(r)
 	case "flag":
-		return flag(r)
+		value, err := client.GetFeatureFlag(asked(r))
+		return answer{"value": value}, err
+	case "payload":
+		return parsed(client.GetFeatureFlagPayload(asked(r)))
 	case "capture":
 		return answer{}, client.Enqueue(posthog.Capture{Event: r.Event, DistinctId: r.Person, Properties: r.Properties})
 	case "flush":
@@ -74,12 +72,7 @@ func handle(r request) (answer, error) {
 		}
 		return open(opened)
 	case "remote_config":
-		text, err := client.GetRemoteConfigPayload(r.Key)
-		var value any
-		if err == nil {
-			err = json.Unmarshal([]byte(text), &value)
-		}
-		return answer{"value": value}, err
+		return parsed(client.GetRemoteConfigPayload(r.Key))
 	}
 	return nil, errors.New("this program cannot " + r.Do)
 }
