@@ -6,6 +6,8 @@ without a body.
 
 from __future__ import annotations
 
+import msgspec
+
 from evaluator.http.messages import JSON, Problem, ProblemBody, Request, Response, answer, not_found
 from evaluator.http.service import Service
 from evaluator.local_evaluation import Reader
@@ -14,6 +16,19 @@ GO_1 = "posthog-go/1."
 """How the Go SDK's first version begins its User-Agent."""
 
 CACHE_CONTROL = "private, max-age=0, must-revalidate"
+
+
+class SdkConfig(msgspec.Struct, frozen=True, rename="camel"):
+    """What an SDK asks at its start: nothing is recorded, and whether there are flags."""
+
+    token: str
+    has_feature_flags: bool
+    supported_compression: tuple[str, ...] = ("gzip", "gzip-js", "base64")
+    session_recording: bool = False
+    surveys: bool = False
+    heatmaps: bool = False
+    capture_performance: bool = False
+    error_tracking: bool = False
 
 
 async def get_definitions(service: Service, request: Request) -> Response:
@@ -33,6 +48,12 @@ async def get_remote_config(service: Service, request: Request) -> Response:
     if flag is None:
         raise not_found("flag_not_found", f"flag {key[:100]!r} is not defined; apply it, or check its spelling", "key")
     return answer(flag.payloads.get("true"))
+
+
+async def get_sdk_config(service: Service, request: Request) -> Response:
+    token = request.path["token"]
+    catalog = service.registry.catalog.team(service.team_of(token, "token"))
+    return answer(SdkConfig(token, bool(catalog.flags)))
 
 
 async def _definitions(service: Service, request: Request, reader: Reader) -> Response:

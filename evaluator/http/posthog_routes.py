@@ -45,6 +45,13 @@ EVENTS = openapi.Operation(
     secured=True,
 )
 
+SDK_CONFIG = openapi.Operation(
+    "What an SDK asks at its start: whether there are flags, and that nothing is recorded",
+    local_evaluation.SdkConfig,
+    parameters=(openapi.Parameter("token", "path", "The project's token."),),
+    problems=(401, 503),
+)
+
 READS = (
     ("GET", "/flags/definitions", local_evaluation.get_definitions, DEFINITIONS),
     ("GET", "/api/feature_flag/local_evaluation", local_evaluation.get_local_evaluation, DEFINITIONS),
@@ -54,6 +61,7 @@ READS = (
         local_evaluation.get_remote_config,
         REMOTE_CONFIG,
     ),
+    ("GET", "/array/{token}/config", local_evaluation.get_sdk_config, SDK_CONFIG),
 )
 WRITES = (
     *(("POST", path, capture.post_legacy, LEGACY_EVENTS) for path in ("/batch", "/capture", "/e", "/i/v0/e")),

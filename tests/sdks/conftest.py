@@ -1,4 +1,4 @@
-"""An evaluator over a view with people in it, and programs of unmodified SDKs that ask it."""
+"""Programs of unmodified SDKs, run until a test ends."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdks.toolchains import TOOLCHAINS, Program, running
+from tests.sdks.toolchains import TOOLCHAINS, Program, Toolchain, running
 
 REQUIRED = os.environ.get("MUSTER_TEST_REQUIRE_SERVICES") == "1"
 
 Start = Callable[..., Program]
+
+
+def require(toolchain: Toolchain) -> None:
+    """Skip the test, or fail it, where the toolchain is not here."""
+    if reason := toolchain.missing():
+        if REQUIRED:
+            pytest.fail(f"{reason}, and MUSTER_TEST_REQUIRE_SERVICES=1 forbids to skip")
+        pytest.skip(reason)
 
 
 @pytest.fixture
@@ -21,10 +29,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def begin(language: str, sdk: str, environment: Mapping[str, str] | None = None) -> Program:
             toolchain = TOOLCHAINS[language]
-            if reason := toolchain.missing():
-                if REQUIRED:
-                    pytest.fail(f"{reason}, and MUSTER_TEST_REQUIRE_SERVICES=1 forbids to skip")
-                pytest.skip(reason)
+            require(toolchain)
             return programs.enter_context(running(toolchain, sdk, tmp_path / f"{language}-{sdk}.log", environment))
 
         yield begin

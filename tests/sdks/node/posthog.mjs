@@ -8,7 +8,7 @@ const answers = {
   async open({ host, token, secret, poll_ms }) {
     client = new PostHog(token, {
       host,
-      personalApiKey: secret ?? undefined,
+      secretKey: secret ?? undefined,
       featureFlagsPollingInterval: poll_ms,
       flushInterval: 100,
     })

@@ -12,7 +12,7 @@ _clients: list[Posthog] = []
 
 def _open(host: str, token: str, secret: str | None, poll_ms: int) -> dict[str, Any]:
     client = Posthog(
-        token, host=host, personal_api_key=secret, poll_interval=poll_ms / 1_000, flush_interval=0.1, disable_geoip=True
+        token, host=host, secret_key=secret, poll_interval=poll_ms / 1_000, flush_interval=0.1, disable_geoip=True
     )
     client.debug = False
     if secret:
