@@ -18,7 +18,7 @@ by targeting all the same, and what a policy answers in place of the conditions 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -79,7 +79,10 @@ _BY_CODE = {
 }
 """Reasons that do not depend on which condition set answered; the others are targeting."""
 
-_WORSE = tuple(Status)
+_WORSE = {status: place for place, status in enumerate(Status)}
+
+KNOWN_MAX = 64
+"""Answers of a flag that are remembered as they are sent; further ones are put into words again each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,18 @@ class Resolver:
     """By condition set: the reason of an answer that this set gives."""
     is_empty: bool
     """Whether there is no condition set at all, so that the flag is off for everybody."""
+    known: dict[tuple[object, ...], msgspec.Raw] = field(default_factory=dict, compare=False)
+
+    def told(self, answer: FlagAnswer, status: Status) -> msgspec.Raw:
+        """The answer as OFREP tells it, in JSON."""
+        reason = answer.reason
+        key = (answer.enabled, answer.variant, reason.code, reason.condition_index, reason.description, status)
+        found = self.known.get(key)
+        if found is None:
+            found = msgspec.Raw(msgspec.json.encode(self.resolve(answer, status)))
+            if len(self.known) < KNOWN_MAX:
+                self.known[key] = found
+        return found
 
     def resolve(self, answer: FlagAnswer, status: Status) -> Resolution:
         """The answer as OFREP tells it."""
@@ -147,7 +162,7 @@ def compile_resolver(flag: FlagDefinition) -> Resolver:
 
 def worst(statuses: Sequence[Status]) -> Status:
     """The worst of them; OK of none."""
-    return max(statuses, key=_WORSE.index, default=Status.OK)
+    return max(statuses, key=_WORSE.__getitem__, default=Status.OK)
 
 
 def _reason_of(group: ConditionSet, has_variants: bool) -> ResolutionReason:

@@ -23,7 +23,7 @@ from evaluator.http.bodies import plain_body
 from evaluator.http.flags import FlagsAnswer, FlagsRequest, answer_flags
 from evaluator.http.messages import Problem, Request, Response, answer, unauthorized
 from evaluator.http.service import Service
-from evaluator.resolution import Resolution, worst
+from evaluator.resolution import worst
 
 ETAG_BYTES = 12
 
@@ -90,7 +90,7 @@ async def post_single(service: Service, request: Request) -> Response:
 async def _bulk(service: Service, request: Request) -> Response:
     catalog = _catalog(service, request)
     found = await _evaluate(service, catalog, _flags_request(request))
-    flags: list[Resolution | EvaluationFailure] = [_resolution(catalog, each, found) for each in found.flags.values()]
+    flags: list[msgspec.Raw | EvaluationFailure] = [_resolution(catalog, each, found) for each in found.flags.values()]
     flags += [_unreadable(key, why) for key, why in catalog.refused.items()]
     response = answer(BulkAnswer(flags))
     etag = f'"{blake2b(response.body, digest_size=ETAG_BYTES).hexdigest()}"'
@@ -108,7 +108,7 @@ async def _single(service: Service, request: Request) -> Response:
     if key not in catalog.flags:
         raise Refused(404, ErrorCode.FLAG_NOT_FOUND, f"no flag has the key {key[:80]!r}; it is case-sensitive")
     found = await _evaluate(service, catalog, _flags_request(request, [key]))
-    return answer(_resolution(catalog, found.flags[key], found))
+    return Response(200, bytes(_resolution(catalog, found.flags[key], found)))
 
 
 async def _evaluate(service: Service, catalog: TeamCatalog, asked: FlagsRequest) -> FlagsAnswer:
@@ -186,11 +186,13 @@ def _translated(context: Mapping[str, Any], keys: list[str] | None) -> FlagsRequ
         raise Refused(400, ErrorCode.INVALID_CONTEXT, f"the context's groups: {error}") from None
 
 
-def _resolution(catalog: TeamCatalog, flag: FlagAnswer, found: FlagsAnswer) -> Resolution:
+def _resolution(catalog: TeamCatalog, flag: FlagAnswer, found: FlagsAnswer) -> msgspec.Raw:
+    asked = catalog.flags[flag.key].cohorts
+    if not asked:
+        return catalog.resolvers[flag.key].told(flag, Status.OK)
     cohorts = found.muster.cohorts if found.muster else {}
-    asked = (cohorts.get(cohort.key) for cohort in catalog.flags[flag.key].cohorts)
-    status = worst([cohort.status if cohort else Status.UNAVAILABLE for cohort in asked])
-    return catalog.resolvers[flag.key].resolve(flag, status)
+    statuses = [cohorts[cohort.key].status if cohort.key in cohorts else Status.UNAVAILABLE for cohort in asked]
+    return catalog.resolvers[flag.key].told(flag, statuses[0] if len(statuses) == 1 else worst(statuses))
 
 
 def _unreadable(key: str, why: str) -> EvaluationFailure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from evaluator.http import cohorts, flags, health, ofrep, openapi, persons, posthog_routes, why
 from evaluator.http.bodies import BODY_BYTES_MAX
@@ -171,15 +170,19 @@ Found = tuple[Route, Mapping[str, str]]
 
 
 class Router:
-    """Finds the route of a path, with and without a slash at its end."""
+    """Finds the route of a path, with and without a slash at its end.
+
+    Templates are kept by first segment, which must not be a place, and number of segments.
+    """
 
     def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
         self._exact: dict[tuple[str, str], Found] = {}
         self._paths: dict[str, list[str]] = {}
-        self._templates: list[tuple[tuple[str, ...], Route]] = []
+        self._templates: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
         for route in routes:
             if "{" in route.template:
-                self._templates.append((tuple(route.template.split("/")), route))
+                template = tuple(route.template.split("/"))
+                self._templates.setdefault((template[1], len(template)), []).append((template, route))
                 continue
             for path in (route.template, f"{route.template}/"):
                 self._exact[route.method, path] = (route, {})
@@ -191,8 +194,9 @@ class Router:
         if found is not None:
             return found
         allowed = list(self._paths.get(path, ()))
-        for template, route in self._templates:
-            values = _match(template, path)
+        segments = path.removesuffix("/").split("/")
+        for template, route in self._templates.get((segments[1], len(segments)), ()) if len(segments) > 1 else ():
+            values = _match(template, segments)
             if values is not None:
                 if route.method == method:
                     return route, values
@@ -204,10 +208,8 @@ class Router:
         raise not_found("not_found", f"nothing is served at {path[:200]!r}; GET /openapi.json lists what is")
 
 
-def _match(template: tuple[str, ...], path: str) -> dict[str, Any] | None:
-    segments = path.removesuffix("/").split("/")
-    if len(segments) != len(template):
-        return None
+def _match(template: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    """The values of the template's places, where the path has as many segments and the others are equal."""
     values = {}
     for expected, segment in zip(template, segments, strict=True):
         if expected.startswith("{"):
