@@ -12,6 +12,7 @@ from cohort_store.kept_properties import kept_of, tested_by
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
 from evaluator.flags import CompiledFlag, compile_flag
+from evaluator.resolution import Resolver, compile_resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class TeamCatalog:
     tested: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By key of a flag that is on, those of them that it tests; only flags that test some."""
     tested_by_any: frozenset[str] = frozenset()
+    resolvers: Mapping[str, Resolver] = field(default_factory=dict)
+    """By flag: how its answers are told to OpenFeature clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     views = [view_of(cohort, version) for cohort in registry.cohorts]
     known = cohorts_by_name(views)
     flags: dict[str, CompiledFlag] = {}
+    resolvers: dict[str, Resolver] = {}
     refused: dict[str, str] = {}
     kept, tested = kept_of(registry), dict[str, frozenset[str]]()
     for place, raw in enumerate(registry.flags):
@@ -74,6 +78,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             flags[flag.key] = compile_flag(flag, known)
+            resolvers[flag.key] = compile_resolver(flag)
             if flag.active and (names := tested_by(raw) & kept):
                 tested[flag.key] = names
     return TeamCatalog(
@@ -85,6 +90,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
         kept=kept,
         tested=tested,
         tested_by_any=frozenset[str]().union(*tested.values()),
+        resolvers=resolvers,
     )
 
 

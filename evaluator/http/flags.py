@@ -81,6 +81,13 @@ _requests = count(getrandbits(48))
 async def post_flags(service: Service, request: Request) -> Response:
     body = decode_body(request, _decoder)
     catalog = service.registry.catalog.team(service.team_of(*_token_of(body)))
+    return answer(await answer_flags(service, catalog, body, wants_muster=request.wants("x-muster", "muster")))
+
+
+async def answer_flags(
+    service: Service, catalog: TeamCatalog, body: FlagsRequest, *, wants_muster: bool
+) -> FlagsAnswer:
+    """The answer to a request whose team is known, for every API that asks about flags. Raises Problem."""
     distinct_id = _checked(str(body.distinct_id))
     flags = _selected(catalog, body.flag_keys_to_evaluate)
     asked = await read_person(service, catalog, flags, distinct_id, body.person_properties or {})
@@ -91,15 +98,12 @@ async def post_flags(service: Service, request: Request) -> Response:
         raise invalid("person_properties", error.reason, f"{error.detail}; send flat properties") from None
     service.metrics.flags_answered(len(answers), unavailable)
     service.tally.count(catalog.team, answers.values())
-    wants_muster = request.wants("x-muster", "muster")
-    return answer(
-        FlagsAnswer(
-            flags=answers,
-            errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
-            request_id=_request_id(),
-            evaluated_at=now,
-            muster=_quality(service, flags, catalog, asked, now) if wants_muster else None,
-        )
+    return FlagsAnswer(
+        flags=answers,
+        errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
+        request_id=_request_id(),
+        evaluated_at=now,
+        muster=_quality(service, flags, catalog, asked, now) if wants_muster else None,
     )
 
 
