@@ -70,6 +70,11 @@ class EvaluationReporter:
         self._pause_s = 0.0
         self._away = False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the log did not confirm the batch under way when it was sent last."""
+        return self._away
+
     async def run(self) -> None:
         """Report until cancelled."""
         async with asyncio.TaskGroup() as group:
