@@ -152,7 +152,7 @@ async def counting(settings: Settings, metrics: Metrics, clock: Clock) -> AsyncI
     """Where answers are counted, with what tells Kafka and metrics of it in the background. Starts without Kafka."""
     from evaluator.kafka.evaluation_log import KafkaEvaluationLog
 
-    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka)
+    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka, settings.topic_replication)
     reporter = EvaluationReporter(
         tally, log, EvaluationMetrics(metrics.registry).folded, clock, interval_s=settings.evaluations_interval_s
     )
