@@ -7,10 +7,12 @@ import gc
 import logging
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -18,15 +20,26 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from prometheus_client import disable_created_metrics
 
-from cohort_store.clocks import clock_from
+from cohort_store.clocks import Clock, clock_from
 from cohort_store.errors import Crash
+from cohort_store.flag_evaluations import EvaluationBook
+from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
+from evaluator.access import Access
 from evaluator.capturing import capturing_of
 from evaluator.coalescing import CoalescingReader
+from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
+from evaluator.http.callers import parse_networks
+from evaluator.http.doorway import Doorway
+from evaluator.http.refusals import RefusalReport
 from evaluator.http.service import Service
+from evaluator.limits import RateLimiter
 from evaluator.metrics import Metrics
+from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
+from evaluator.reporting import EvaluationReporter
+from evaluator.tally import EvaluationTally
 
 BACKLOG = 1_024
 
@@ -48,6 +61,8 @@ logger = logging.getLogger(__name__)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered. Blocks. Logs to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # What matters of it is told once by who calls it, not at each attempt to reach a broker that is away.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # What is there by now stays until the end: no collection need look at it again.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX)
@@ -57,7 +72,13 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with service(settings) as parts:
-        await serve(Application(parts), settings)
+        doorway = Doorway(
+            RefusalReport(parts.metrics),
+            origins=settings.cors_origins,
+            pace=_limiter(settings.rate_address_per_s, settings),
+            proxies=parse_networks(settings.trusted_proxies),
+        )
+        await serve(Application(parts, doorway=doorway), settings)
 
 
 @asynccontextmanager
@@ -67,7 +88,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     from evaluator.kafka.event_sink import KafkaEventSink
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
-    metrics = Metrics()
+    metrics, clock = Metrics(), clock_from(settings.clock)
     registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
     following = asyncio.create_task(registry.follow())
     reads = CoalescingReader(reader, metrics.read_called)
@@ -77,17 +98,22 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         metrics.capture.waiting_bytes.set_function(lambda: capturing.intake.waiting_bytes)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
-        yield Service(
-            registry=registry,
-            reads=reads,
-            reader=reader,
-            clock=clock_from(settings.clock),
-            metrics=metrics,
-            tokens=settings.tokens,
-            shards=settings.shards,
-            stale_after_ms=settings.max_hold_ms,
-            capturing=capturing,
-        )
+        async with counting(settings, metrics, clock) as tally, history_of(settings) as history:
+            yield Service(
+                registry=registry,
+                reads=reads,
+                reader=reader,
+                clock=clock,
+                metrics=metrics,
+                tally=tally,
+                access=access_of(settings),
+                shards=settings.shards,
+                stale_after_ms=settings.max_hold_ms,
+                past=history.past,
+                book=history.book,
+                key_limit=_limiter(settings.rate_key_per_s, settings),
+                capturing=capturing,
+            )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -97,11 +123,54 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await mirror.aclose()
 
 
+class History(NamedTuple):
+    """What ClickHouse is asked. Both None where none is named."""
+
+    past: PastMemberships | None
+    book: EvaluationBook | None
+
+
+@asynccontextmanager
+async def history_of(settings: Settings) -> AsyncIterator[History]:
+    """The past in ClickHouse, which is connected to when it is first asked."""
+    from cohort_store.clickhouse.flag_evaluations import EvaluationsTable
+    from evaluator.clickhouse.past_memberships import ChangesReader
+
+    if not settings.clickhouse:
+        yield History(None, None)
+        return
+    past, book = ChangesReader(settings.clickhouse), EvaluationsTable(settings.clickhouse)
+    try:
+        yield History(past, book)
+    finally:
+        await past.close()
+        await book.close()
+
+
+@asynccontextmanager
+async def counting(settings: Settings, metrics: Metrics, clock: Clock) -> AsyncIterator[EvaluationTally]:
+    """Where answers are counted, with what tells Kafka and metrics of it in the background. Starts without Kafka."""
+    from evaluator.kafka.evaluation_log import KafkaEvaluationLog
+
+    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka)
+    reporter = EvaluationReporter(
+        tally, log, EvaluationMetrics(metrics.registry).folded, clock, interval_s=settings.evaluations_interval_s
+    )
+    reporting = asyncio.create_task(reporter.run(), name="evaluations")
+    try:
+        yield tally
+    finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+        await reporter.close()
+
+
 async def serve(application: Application | RsgiHandler, settings: Settings) -> None:
     """Serve any RSGI application on the evaluator's address until SIGTERM or SIGINT, in this process and loop.
 
     Raises Crash for an address that cannot be listened on, or that somebody listens on already.
     """
+    certificate, key = _tls_files(settings)
     address = _free_address(settings.evaluator_host, settings.evaluator_port)
     server = Server(
         application,
@@ -113,12 +182,39 @@ async def serve(application: Application | RsgiHandler, settings: Settings) -> N
         backlog=BACKLOG,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_DEADLINE_MS),
         log_enabled=False,
+        ssl_cert=certificate,
+        ssl_key=key,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    logger.info("serving on %s port %d", address, settings.evaluator_port)
+    logger.info("serving %s on %s port %d", "https" if certificate else "http", address, settings.evaluator_port)
     await server.serve()
+
+
+def access_of(settings: Settings) -> Access:
+    """What the settings open. Raises Crash where the file of the owner's key is not there, or holds no key."""
+    owners = read_secret_key(Path(settings.secret_key_file)) if settings.secret_key_file else None
+    return Access(settings.tokens, owners)
+
+
+def _limiter(per_s: float, settings: Settings) -> RateLimiter | None:
+    return RateLimiter(per_s, settings.rate_burst_s) if per_s else None
+
+
+def _tls_files(settings: Settings) -> tuple[Path | None, Path | None]:
+    """The server's certificate and key. Raises Crash where they cannot be read, or are no pair."""
+    if not settings.tls_certificate:
+        return None, None
+    certificate, key = Path(settings.tls_certificate), Path(settings.tls_key)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        raise Crash(
+            f"TLS cannot be served with {certificate} and {key} ({error}): let MUSTER_TLS_CERTIFICATE name a PEM file "
+            "with the certificate and those that signed it, and MUSTER_TLS_KEY one with its key, without a password"
+        ) from None
+    return certificate, key
 
 
 def _free_address(host: str, port: int) -> str:

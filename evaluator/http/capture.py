@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from cohort_store.access_keys import Right
 from cohort_store.errors import Retry
 from evaluator.capturing import Capturing, Verdict
 from evaluator.http.bodies import decode_body, inflated, plain_body, too_large
@@ -112,7 +113,7 @@ async def post_legacy(service: Service, request: Request) -> Response:
         token = _token_of(found)
     if not token:
         raise invalid("api_key", "required", "api_key is required: the project's API token")
-    verdicts = await _take(service, raws, service.team_of(token, "api_key"), "/batch")
+    verdicts = await _take(service, raws, service.team_of(token, "api_key", Right.CAPTURE), "/batch")
     refused = [
         RefusedEvent(index, each.uuid, each.problem.reason, each.problem.detail)
         for index, each in enumerate(verdicts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cohort_store.access_keys import Right
 from evaluator.http import capture, local_evaluation, openapi
 from evaluator.http.capture import BATCH_BYTES_MAX
 from evaluator.local_evaluation import LocalDefinitions
@@ -53,15 +54,22 @@ SDK_CONFIG = openapi.Operation(
 )
 
 READS = (
-    ("GET", "/flags/definitions", local_evaluation.get_definitions, DEFINITIONS),
-    ("GET", "/api/feature_flag/local_evaluation", local_evaluation.get_local_evaluation, DEFINITIONS),
+    ("GET", "/flags/definitions", local_evaluation.get_definitions, DEFINITIONS, Right.READ_DEFINITIONS),
+    (
+        "GET",
+        "/api/feature_flag/local_evaluation",
+        local_evaluation.get_local_evaluation,
+        DEFINITIONS,
+        Right.READ_DEFINITIONS,
+    ),
     (
         "GET",
         "/api/projects/{project}/feature_flags/{key}/remote_config",
         local_evaluation.get_remote_config,
         REMOTE_CONFIG,
+        Right.READ_DEFINITIONS,
     ),
-    ("GET", "/array/{token}/config", local_evaluation.get_sdk_config, SDK_CONFIG),
+    ("GET", "/array/{token}/config", local_evaluation.get_sdk_config, SDK_CONFIG, Right.EVALUATE),
 )
 WRITES = (
     *(("POST", path, capture.post_legacy, LEGACY_EVENTS) for path in ("/batch", "/capture", "/e", "/i/v0/e")),

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from evaluator.http import cohorts, flags, health, ofrep, openapi, persons, posthog_routes, why
+from cohort_store.access_keys import PUBLIC_RIGHTS, Right
+from evaluator.http import (
+    cohorts,
+    explain,
+    flags,
+    health,
+    ofrep,
+    openapi,
+    persons,
+    posthog_routes,
+    properties,
+    stale,
+    why,
+)
 from evaluator.http.bodies import BODY_BYTES_MAX
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
@@ -23,11 +36,20 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
+    right: Right | None = None
+    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
     body_bytes_max: int = BODY_BYTES_MAX
+
+    def described(self) -> openapi.Operation:
+        """The operation, with what may be answered to everybody who needs a right."""
+        if self.right is None:
+            return self.operation
+        problems = tuple(sorted({*self.operation.problems, 401, 403, 429}))
+        return replace(self.operation, problems=problems, token_in_query=self.right in PUBLIC_RIGHTS)
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
-    return Response(200, openapi.document([(each.method, each.template, each.operation) for each in ROUTES]))
+    return Response(200, openapi.document([(each.method, each.template, each.described()) for each in ROUTES]))
 
 
 _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so does the header X-Muster.")
@@ -69,6 +91,7 @@ ROUTES: tuple[Route, ...] = (
             secured=True,
             schemes=("bearer", "key"),
         ),
+        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -85,6 +108,32 @@ ROUTES: tuple[Route, ...] = (
             secured=True,
             schemes=("bearer", "key"),
         ),
+        Right.EVALUATE,
+    ),
+    Route(
+        "POST",
+        "/flags/explain",
+        explain.post_explain,
+        openapi.Operation(
+            "Why flags answer what they do for a distinct id: every test of every condition set with what it found, "
+            "the hashes, each cohort with its own reason; with other properties or memberships, and at other instants",
+            explain.ExplainAnswer,
+            request=explain.ExplainRequest,
+            problems=(400, 401, 404, 409, 413, 415, 503),
+        ),
+        Right.EXPLAIN,
+    ),
+    Route(
+        "GET",
+        "/flags/stale",
+        stale.get_stale,
+        openapi.Operation(
+            "Flags that have had their day: never or no longer called, the same for everybody, or asking cohorts that "
+            "are empty, complete or gone; each with its evidence and a clean-up prompt for a coding assistant",
+            stale.StaleAnswer,
+            problems=(401, 503),
+        ),
+        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -96,6 +145,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(401, 503),
             secured=True,
         ),
+        Right.READ_DEFINITIONS,
     ),
     Route(
         "GET",
@@ -110,6 +160,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 404, 409, 503),
             secured=True,
         ),
+        Right.READ_MEMBERS,
     ),
     Route(
         "GET",
@@ -122,6 +173,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 503),
             secured=True,
         ),
+        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -134,6 +186,21 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 503),
             secured=True,
         ),
+        Right.READ_PERSONS,
+    ),
+    Route(
+        "GET",
+        "/persons/{id}/properties",
+        properties.get_properties,
+        openapi.Operation(
+            "One person's properties as they are kept, each with who said it and when: what it takes to decide her "
+            "flags locally, beside her memberships. An id of which nothing is stored is tried as a distinct id",
+            properties.PropertiesAnswer,
+            parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
+            problems=(400, 401, 503),
+            secured=True,
+        ),
+        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -152,9 +219,10 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 404, 409, 503),
             secured=True,
         ),
+        Right.EXPLAIN,
     ),
     *(Route(*each) for each in posthog_routes.READS),
-    *(Route(*each, body_bytes_max=posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
+    *(Route(*each, Right.CAPTURE, posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(
         "GET",

@@ -1,5 +1,6 @@
 """A real evaluator in a process of its own, on a free port, with what it is asked over HTTP."""
 
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,8 +15,11 @@ from tests.architecture.source_tree import ROOT
 from tests.evaluator.building import SHARDS
 
 TOKEN = "phc_test"
-SECRET = "phs_test"
+SECRET = "mus_0123456789_the-key-of-the-evaluators-tests-000000000000"
+"""The owner's key: every right for team 1."""
+BEARER = {"Authorization": f"Bearer {SECRET}"}
 DEADLINE_S = 30.0
+NONE_SET: Mapping[str, str] = {}
 _POLL_S = 0.02
 _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring import run; run(Settings())"
 
@@ -29,12 +33,19 @@ class Evaluator:
         redis_url: str,
         clock: str,
         port: int | None = None,
-        environment: Mapping[str, str] | None = None,
+        *,
+        settings: Mapping[str, str] = NONE_SET,
+        trusting: Path | None = None,
+        **variables: str,
     ) -> None:
+        """`settings` and `variables` are further environment variables."""
+        folder.mkdir(exist_ok=True)
+        (folder / "secret-key").write_text(SECRET)
         self.port = port or choose_port(None)
-        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.url = f"{'https' if trusting else 'http'}://{LOOPBACK}:{self.port}"
         self.log = folder / "evaluator.log"
-        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_S)
+        trust = ssl.create_default_context(cafile=trusting) if trusting else True
+        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_S, verify=trust)
         self.process = ChildProcess(
             ChildSpec(
                 name="evaluator",
@@ -46,9 +57,11 @@ class Evaluator:
                     "MUSTER_REDIS": redis_url,
                     "MUSTER_SHARDS": str(SHARDS),
                     "MUSTER_EVALUATOR_PORT": str(self.port),
-                    "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "{SECRET}": 1, "phc_other": 2}}',
+                    "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "phc_other": 2}}',
                     "MUSTER_CLOCK": clock,
-                    **(environment or {}),
+                    "MUSTER_SECRET_KEY_FILE": str(folder / "secret-key"),
+                    **settings,
+                    **variables,
                 },
             )
         )
@@ -60,7 +73,7 @@ class Evaluator:
 
     def get(self, path: str, **params: str) -> dict[str, Any]:
         """The answer of a management request, which must be 200."""
-        return self._json(self.client.get(path, params=params, headers={"Authorization": f"Bearer {TOKEN}"}))
+        return self._json(self.client.get(path, params=params, headers=BEARER))
 
     def metric(self, name: str) -> float:
         """A metric's value, 0 before it is first told."""
@@ -92,10 +105,18 @@ class Evaluator:
 
 @contextmanager
 def serving(
-    folder: Path, redis_url: str, clock: str = "system", environment: Mapping[str, str] | None = None
+    folder: Path,
+    redis_url: str,
+    clock: str = "system",
+    *,
+    settings: Mapping[str, str] = NONE_SET,
+    trusting: Path | None = None,
 ) -> Iterator[Evaluator]:
-    """A running evaluator, which must end by itself when it is asked to. `environment` has further settings."""
-    evaluator = Evaluator(folder, redis_url, clock, environment=environment)
+    """A running evaluator, which must end by itself when it is asked to.
+
+    `settings` are environment variables; `trusting` is the certificate by which it is asked, where it speaks TLS.
+    """
+    evaluator = Evaluator(folder, redis_url, clock, settings=settings, trusting=trusting)
     evaluator.process.start()
     try:
         yield evaluator

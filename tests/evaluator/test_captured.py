@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cohort_store.errors import BadEvent
 from evaluator.captured import Captured, EventBody, Shape, captured, message_of
+from processors.codecs.codec import EventCodec
 from processors.codecs.event import Event, Limits
 from processors.codecs.plain import PlainCodec
 from processors.codecs.posthog import PostHogCodec
@@ -17,7 +18,7 @@ from processors.codecs.posthog import PostHogCodec
 NOW = 1_768_222_800_000
 DAY_MS = 86_400_000
 UUID = "0199AAAA-0000-7000-8000-000000000001"
-CODECS = {Shape.PLAIN: PlainCodec(Limits()), Shape.POSTHOG: PostHogCodec(Limits())}
+CODECS: dict[Shape, EventCodec] = {Shape.PLAIN: PlainCodec(Limits()), Shape.POSTHOG: PostHogCodec(Limits())}
 
 
 def taken(**fields: Any) -> Captured:

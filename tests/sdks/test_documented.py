@@ -54,7 +54,7 @@ RUNNERS: Mapping[str, Runner] = {
 def evaluator(tmp_path: Path, view_server: EmbeddedView | RedisServer, fresh_broker: str) -> Iterator[Evaluator]:
     asyncio.run(ensure_topics(fresh_broker, muster_topics(2)))
     asyncio.run(publish(view_server.url, registry_of([FLAG])))
-    with serving(tmp_path, view_server.url, environment={"MUSTER_KAFKA": fresh_broker}) as running:
+    with serving(tmp_path, view_server.url, settings={"MUSTER_KAFKA": fresh_broker}) as running:
         running.until(lambda: "new-search" in running.flags("ada")["flags"])
         yield running
 
