@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from cohort_store.access_keys import PUBLIC_RIGHTS, Right
 from evaluator.http.messages import ProblemBody
 
 _STATUS = {
@@ -46,8 +47,8 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[int, ...] = ()
     secured: bool = False
-    token_in_query: bool = False
-    """Whether the query may bring it too: public tokens only."""
+    right: Right | None = None
+    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
     unready: bool = False
     """Whether 503 comes with the answer's own body."""
 
@@ -92,7 +93,8 @@ def _operation(method: str, template: str, operation: Operation) -> dict[str, An
         content = {"application/json": {"schema": _ref(operation.request)}}
         described["requestBody"] = {"required": True, "content": content}
     if operation.secured:
-        described["security"] = [{"bearer": []}, *([{"token": []}] if operation.token_in_query else [])]
+        # Secret keys stay out of addresses.
+        described["security"] = [{"bearer": []}, *([{"token": []}] if operation.right in PUBLIC_RIGHTS else [])]
     return described
 
 
@@ -112,7 +114,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": content}}
     if operation.unready:
         responses["503"] = {"description": "Not ready; the body says why", "content": content}
-    for status in operation.problems:
+    denials = () if operation.right is None else (401, 403, 429)
+    for status in sorted({*operation.problems, *denials}):
         problem = {"application/json": {"schema": _ref(ProblemBody)}}
         responses[str(status)] = {"description": _STATUS[status], "content": problem}
     return responses

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from cohort_store.access_keys import PUBLIC_RIGHTS, Right
+from cohort_store.access_keys import Right
 from evaluator.http import cohorts, explain, flags, health, openapi, persons, stale, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
@@ -23,19 +23,15 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
-    right: Right | None = None
-    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
 
-    def described(self) -> openapi.Operation:
-        """The operation, with what may be answered to everybody who needs a right."""
-        if self.right is None:
-            return self.operation
-        problems = tuple(sorted({*self.operation.problems, 401, 403, 429}))
-        return replace(self.operation, problems=problems, token_in_query=self.right in PUBLIC_RIGHTS)
+    @property
+    def right(self) -> Right | None:
+        """What a token or key must have to ask; None: everybody may."""
+        return self.operation.right
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
-    return Response(200, openapi.document([(each.method, each.template, each.described()) for each in ROUTES]))
+    return Response(200, openapi.document([(each.method, each.template, each.operation) for each in ROUTES]))
 
 
 _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so does the header X-Muster.")
@@ -59,8 +55,8 @@ ROUTES: tuple[Route, ...] = (
                 _MUSTER,
             ),
             problems=(400, 401, 413, 415),
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -72,8 +68,8 @@ ROUTES: tuple[Route, ...] = (
             explain.ExplainAnswer,
             request=explain.ExplainRequest,
             problems=(400, 401, 404, 409, 413, 415, 503),
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -84,8 +80,8 @@ ROUTES: tuple[Route, ...] = (
             "are empty, complete or gone; each with its evidence and a clean-up prompt for a coding assistant",
             stale.StaleAnswer,
             problems=(401, 503),
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -96,8 +92,8 @@ ROUTES: tuple[Route, ...] = (
             cohorts.CohortsAnswer,
             problems=(401, 503),
             secured=True,
+            right=Right.READ_DEFINITIONS,
         ),
-        Right.READ_DEFINITIONS,
     ),
     Route(
         "GET",
@@ -111,8 +107,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(_KEY, _LIMIT, _CURSOR),
             problems=(400, 401, 404, 409, 503),
             secured=True,
+            right=Right.READ_MEMBERS,
         ),
-        Right.READ_MEMBERS,
     ),
     Route(
         "GET",
@@ -124,8 +120,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(_DISTINCT_ID,),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -137,8 +133,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -156,8 +152,8 @@ ROUTES: tuple[Route, ...] = (
             ),
             problems=(400, 401, 404, 409, 503),
             secured=True,
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(

@@ -72,8 +72,8 @@ class World:
     def keys(self, team: int = 1) -> dict[str, bool]:
         """Which keys evaluators see, and whether they count."""
         assert self.copy.registry is not None
-        found = decode_registry(self.copy.registry).team(team).keys
-        return {key.id: key.revoked_ms is None for key in found}
+        found = decode_registry(self.copy.registry).keys
+        return {key.id: key.revoked_ms is None for key in found if key.team == team}
 
     def cohorts(self) -> list[str]:
         assert self.copy.registry is not None

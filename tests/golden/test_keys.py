@@ -7,7 +7,7 @@ import pytest
 
 from cohort_store.access_keys import Right, digest_of
 from cohort_store.definition_files import Name
-from cohort_store.registry import Registry, encode_registry, with_keys
+from cohort_store.registry import Registry, encode_registry
 from processors.access.audit import Act, AuditLine, Outcome, encode, pseudonym
 from processors.definition_changes import canonical, keys_in
 from tests.golden.test_formats import cases
@@ -18,7 +18,7 @@ def test_a_key_is_read_and_written_as_this_very_json(row: dict[str, Any]) -> Non
     (key,) = keys_in({Name.parse(row["topic"]): row["json"].encode()})
     assert canonical(key).decode() == row["json"]
     assert row["topic"] == f"key:{key.team}:{key.id}"
-    assert encode_registry(with_keys(Registry(version=3), [key])).decode() == row["registry"]
+    assert encode_registry(Registry(version=3, keys=(key,))).decode() == row["registry"]
 
 
 def test_of_a_key_this_digest_is_stored() -> None:
