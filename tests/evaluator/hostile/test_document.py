@@ -55,7 +55,7 @@ def evaluator(
     with EmbeddedBroker(folder / "broker") as broker:
         asyncio.run(ensure_topics(broker.bootstrap, muster_topics(2)))
         kafka = {"MUSTER_KAFKA": broker.bootstrap}
-        with serving(folder, view_server.url, f"file:{folder / 'clock'}", environment=kafka) as running:
+        with serving(folder, view_server.url, f"file:{folder / 'clock'}", settings=kafka) as running:
             running.until_version(registry.version)
             yield running
 
