@@ -24,12 +24,17 @@ from processors.embedded.broker import EmbeddedBroker
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import DAY_MS, NOW_MS
 from tests.evaluator.conftest import fill
-from tests.evaluator.serving import TOKEN, Evaluator, serving
+from tests.evaluator.serving import BEARER, TOKEN, Evaluator, serving
 from tests.services.redis_servers import RedisServer
 
 EXAMPLES = 25
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-CALLERS: tuple[dict[str, str], ...] = ({"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer who"}, {})
+CALLERS: tuple[dict[str, str], ...] = (
+    BEARER,
+    {"Authorization": f"Bearer {TOKEN}"},
+    {"Authorization": "Bearer who"},
+    {},
+)
 QUESTIONS = [
     (route.method, route.template, mode)
     for route in ROUTES
