@@ -10,6 +10,7 @@ from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView, view_of
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
+from evaluator.coverage import Coverage
 from evaluator.flags import CompiledFlag, compile_flag
 
 
@@ -25,6 +26,7 @@ class TeamCatalog:
     """As it was published: for explanations, which need the trees."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
+    coverage: Coverage = field(default_factory=Coverage, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             flags[flag.key] = compile_flag(flag, known)
-    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, registry, refused)
+    by_key = {view.key: view for view in views}
+    return TeamCatalog(registry.team, by_key, flags, registry, refused, Coverage(views, version))
 
 
 def _key_of(raw: object, place: int) -> str:

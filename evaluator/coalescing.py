@@ -19,6 +19,7 @@ from typing import NamedTuple
 from cohort_store.errors import MusterError
 from cohort_store.ports import Membership, MembershipReader
 from cohort_store.subjects import PERSON, Subject
+from evaluator.last_known import Known
 
 BATCH_MAX = 512
 """Reads a call; more wait for the next one."""
@@ -33,7 +34,7 @@ GUESSES_MAX = 100_000
 """Distinct ids whose person is remembered; the one not used for longest goes first."""
 
 DEADLINE_S = 0.5
-"""How long a call may take; then its reads are answered that nothing can be said."""
+"""How long a read may take, with the time that it waits for its call; then it is answered that nothing can be said."""
 
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Read(NamedTuple):
 
     person: str
     membership: Membership | None
+    known: Known | None = None
+    """What was last known of her, where `membership` does not answer for all cohorts (steady_reading.py)."""
 
 
 Key = tuple[int, str]
@@ -63,6 +66,8 @@ class CoalescingReader:
         self._guesses: OrderedDict[Key, str] = OrderedDict()
         self._waiting: dict[Key, list[asyncio.Future[Read]]] = {}
         self._flights: set[asyncio.Task[None]] = set()
+        self._since = 0.0
+        """Since when somebody has been waiting."""
         self._departing = False
         self._away = False
         self._out = 0
@@ -76,8 +81,11 @@ class CoalescingReader:
         """The person of a distinct id, and what is stored of her."""
         key = (team, distinct_id)
         if len(self._waiting) >= WAITING_MAX:
-            return Read(self._guess(key), None)
-        future: asyncio.Future[Read] = asyncio.get_running_loop().create_future()
+            return Read(self.guess(key), None)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Read] = loop.create_future()
+        if not self._waiting:
+            self._since = loop.time()
         self._waiting.setdefault(key, []).append(future)
         if not self._departing:
             self._depart_soon()
@@ -99,7 +107,7 @@ class CoalescingReader:
             batch, self._waiting = self._waiting, {}
         else:
             batch = {key: self._waiting.pop(key) for key in list(self._waiting)[:BATCH_MAX]}
-        flight = asyncio.get_running_loop().create_task(self._fly(batch))
+        flight = asyncio.get_running_loop().create_task(self._fly(batch, self._since + self._deadline_s))
         self._flights.add(flight)
         flight.add_done_callback(self._landed)
 
@@ -109,18 +117,18 @@ class CoalescingReader:
             flight.exception()  # those who asked have it already
         self._depart_soon()
 
-    async def _fly(self, batch: dict[Key, list[asyncio.Future[Read]]]) -> None:
-        """Settle every read of the batch, whatever happens."""
+    async def _fly(self, batch: dict[Key, list[asyncio.Future[Read]]], due: float) -> None:
+        """Settle every read of the batch by then, whatever happens."""
         keys = list(batch)
         failed = False
         self._out += len(keys)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout_at(due):
                 reads = await self._fetch(keys)
         except (MusterError, TimeoutError) as error:
             failed = True
             self._mark_away(str(error) or f"no answer within {self._deadline_s} s")
-            reads = [Read(self._guess(key), None) for key in keys]
+            reads = [Read(self.guess(key), None) for key in keys]
         except BaseException as error:
             for future in (each for futures in batch.values() for each in futures if not each.done()):
                 future.set_exception(error)
@@ -136,7 +144,7 @@ class CoalescingReader:
                     future.set_result(read)
 
     async def _fetch(self, keys: Sequence[Key]) -> list[Read]:
-        guesses = [self._guess(key) for key in keys]
+        guesses = [self.guess(key) for key in keys]
         subjects = [Subject(team, PERSON, guess) for (team, _), guess in zip(keys, guesses, strict=True)]
         persons, memberships = await self._reader.look_up(keys, subjects)
         known = [person or key[1] for key, person in zip(keys, persons, strict=True)]
@@ -158,7 +166,8 @@ class CoalescingReader:
             logger.info("the membership store answers again")
         self._away = False
 
-    def _guess(self, key: Key) -> str:
+    def guess(self, key: Key) -> str:
+        """The person whom the id stood for when it was read last; the id itself, where it was not."""
         person = self._guesses.get(key)
         if person is None:
             return key[1]

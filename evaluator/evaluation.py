@@ -12,6 +12,8 @@ from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm
 from cohort_store.ports import Membership
 from cohort_store.properties import Properties
 from evaluator.flags import CompiledFlag, FlagAnswer, Who, is_unavailable
+from evaluator.last_known import Known, known_member
+from evaluator.recalling import recall_answers
 
 
 class Person(NamedTuple):
@@ -20,6 +22,8 @@ class Person(NamedTuple):
     distinct_id: str
     properties: Properties
     membership: Membership | None
+    known: Known | None = None
+    """What was last known of her, where `membership` does not answer for all cohorts."""
 
 
 class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,10 +39,14 @@ class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where earlier events may be missing: the instant from which on none was."""
     detail: str | None = None
     """Why nothing can be said."""
+    last_known: bool | None = None
+    """Where nothing can be said: whether she was a member when she was read last. Absent where that is not known."""
+    known_at: str | None = None
+    """The instant of `last_known`."""
 
 
 def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple[dict[str, FlagAnswer], int]:
-    """Every flag's answer by key at `now`, and of how many a policy answered in place of the conditions."""
+    """Every flag's answer by key at `now`, and of how many a policy answered."""
     membership = person.membership
     who = Who(person.distinct_id, person.properties, now)
 
@@ -48,8 +56,12 @@ def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple
     def explain(cohort: CohortView) -> str:
         return trouble_with(cohort, membership)
 
+    flags = tuple(flags)
     answers = {flag.key: flag.decide(who, ask, explain) for flag in flags}
-    return answers, sum(map(is_unavailable, answers.values()))
+    unavailable = sum(map(is_unavailable, answers.values()))
+    if unavailable and person.known is not None:
+        answers |= recall_answers((flag for flag in flags if is_unavailable(answers[flag.key])), who, ask, person.known)
+    return answers, unavailable
 
 
 def cohorts_asked(flags: Sequence[CompiledFlag]) -> dict[str, CohortView]:
@@ -57,13 +69,16 @@ def cohorts_asked(flags: Sequence[CompiledFlag]) -> dict[str, CohortView]:
     return {cohort.key: cohort for flag in flags for cohort in flag.cohorts}
 
 
-def describe(cohort: CohortView, membership: Membership | None, stale_after_ms: int, now: int) -> CohortAnswer:
-    """The cohort's answer with its version and status."""
+def describe(
+    cohort: CohortView, membership: Membership | None, stale_after_ms: int, now: int, known: Known | None = None
+) -> CohortAnswer:
+    """The cohort's answer with its version and status, and where there is none, what was last known."""
     status = status_of(cohort, membership, stale_after_ms, now)
     member = member_of(cohort, membership)
     complete_from = None
     if status in (Status.WARMING, Status.STALE) and membership is not None and not is_warm(cohort, membership):
         complete_from = format_instant(complete_from_ms(cohort, membership.warm_from_ms))
+    before = known_member(cohort, known) if member is None else None
     return CohortAnswer(
         id=cohort.id,
         key=cohort.key,
@@ -72,4 +87,6 @@ def describe(cohort: CohortView, membership: Membership | None, stale_after_ms: 
         member=member,
         complete_from=complete_from,
         detail=trouble_with(cohort, membership) if member is None else None,
+        last_known=before,
+        known_at=format_instant(known.membership.now_ms) if known is not None and before is not None else None,
     )

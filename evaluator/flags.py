@@ -22,10 +22,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from cohort_store.flags import ConditionSet, FixedValue, FlagDefinition, payload_text
+from cohort_store.flags import ConditionSet, FlagDefinition, payload_text
 from cohort_store.freshness import CohortView
 from cohort_store.properties import DatedTest, Properties, Test, compile_dated_test, compile_test
 from evaluator.bucketing import VariantTable, variant_for, variant_table, within_rollout
+from evaluator.policies import Policy, compile_policy
 
 Ask = Callable[[CohortView], bool | None]
 """Whether the person is in the cohort; None where nobody can say."""
@@ -43,7 +44,7 @@ class Who(NamedTuple):
 
 
 class ReasonCode(StrEnum):
-    """PostHog's codes, and one of ours."""
+    """PostHog's codes, and two of ours."""
 
     CONDITION_MATCH = "condition_match"
     NO_CONDITION_MATCH = "no_condition_match"
@@ -51,6 +52,8 @@ class ReasonCode(StrEnum):
     FLAG_DISABLED = "flag_disabled"
     MISSING_DEPENDENCY = "missing_dependency"
     COHORT_UNAVAILABLE = "cohort_unavailable"
+    LAST_KNOWN = "last_known"
+    """The conditions decided, with memberships as they were last known."""
 
 
 _DESCRIPTIONS = {
@@ -58,6 +61,9 @@ _DESCRIPTIONS = {
     ReasonCode.OUT_OF_ROLLOUT_BOUND: "Out of rollout bound",
     ReasonCode.FLAG_DISABLED: "Feature flag is disabled",
 }
+
+
+_BY_POLICY = frozenset({ReasonCode.COHORT_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY, ReasonCode.LAST_KNOWN})
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -111,8 +117,8 @@ class CompiledFlag:
     variants: VariantTable
     cohorts: tuple[CohortView, ...]
     """Those that it may ask, each once."""
-    policy: bool | str
-    """The value to answer while a cohort that decides cannot be asked."""
+    policy: Policy
+    """What to answer while a cohort that decides cannot be asked."""
     id: int
     version: int
     name: str | None
@@ -143,7 +149,7 @@ class CompiledFlag:
                     return self._on(position, value)
                 break
         if unknown:
-            return self._unknown(unknown[0], ask, explain)
+            return self._unknown(unknown[0], who, ask, explain)
         return self._off(code, index)
 
     def _on(self, position: int, variant: str | None) -> FlagAnswer:
@@ -159,17 +165,17 @@ class CompiledFlag:
             known = self.known[False, index, code] = self._answer(False, None, Reason(code, index, _DESCRIPTIONS[code]))
         return known
 
-    def _unknown(self, position: int, ask: Ask, explain: Explain) -> FlagAnswer:
+    def _unknown(self, position: int, who: Who, ask: Ask, explain: Explain) -> FlagAnswer:
         each = self.sets[position]
-        variant = self.policy if isinstance(self.policy, str) else None
-        enabled = bool(self.policy)
-        answered = "fail_closed" if self.policy is False else f"the value {self.policy!r}"
+        enabled, variant = self.policy.answer(lambda: variant_for(self.variants, self.key, who.distinct_id))
         if each.missing is not None:
             code, why = ReasonCode.MISSING_DEPENDENCY, f"cohort {each.missing} is not defined"
         else:
             code = ReasonCode.COHORT_UNAVAILABLE
             why = next(explain(cohort) for cohort, _ in each.cohorts if ask(cohort) is None)
-        return self._answer(enabled, variant, Reason(code, position, f"Answered by on_unavailable ({answered}): {why}"))
+        return self._answer(
+            enabled, variant, Reason(code, position, f"Answered by on_unavailable ({self.policy}): {why}")
+        )
 
     def _answer(self, enabled: bool, variant: str | None, reason: Reason) -> FlagAnswer:
         payload = self.payloads.get(variant or "true") if enabled else None
@@ -181,14 +187,13 @@ def compile_flag(flag: FlagDefinition, cohorts: Mapping[str, CohortView]) -> Com
     filters = flag.filters
     sets = tuple(_compile_set(group, cohorts) for group in filters.groups)
     asked = {cohort.key: cohort for each in sets for cohort, _ in each.cohorts}
-    policy = flag.muster.on_unavailable
     return CompiledFlag(
         key=flag.key,
         active=flag.active,
         sets=sets,
         variants=variant_table((variant.key, variant.rollout_percentage) for variant in filters.variants),
         cohorts=tuple(asked.values()) if flag.active else (),
-        policy=policy.value if isinstance(policy, FixedValue) else False,
+        policy=compile_policy(flag.muster),
         id=flag.id,
         version=flag.version,
         name=flag.name or None,
@@ -197,8 +202,8 @@ def compile_flag(flag: FlagDefinition, cohorts: Mapping[str, CohortView]) -> Com
 
 
 def is_unavailable(answer: FlagAnswer) -> bool:
-    """Whether the flag's policy answered in place of its conditions."""
-    return answer.reason.code in (ReasonCode.COHORT_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY)
+    """Whether the flag's policy answered: in place of its conditions, or by them with what was last known."""
+    return answer.reason.code in _BY_POLICY
 
 
 def _compile_set(group: ConditionSet, cohorts: Mapping[str, CohortView]) -> CompiledSet:

@@ -12,6 +12,7 @@ from cohort_store.errors import MusterError, WrongShards
 from cohort_store.ports import RegistryMirror
 from cohort_store.registry import check_shards, decode_registry
 from evaluator.catalog import Catalog, compile_catalog
+from evaluator.coverage import Coverage
 
 POLL_S = 5.0
 """The copy is looked at this often even when nobody announces a change."""
@@ -38,6 +39,10 @@ class RegistryFollower:
         """Whether the mirror was read once; an empty mirror is an empty catalog."""
         self.refused = ""
         """Why nothing can be answered with the registry that the mirror shows; empty where it can."""
+
+    def coverage(self, team: int) -> tuple[Coverage, int]:
+        """What the team's cohorts need of a shard, and the registry version that says so."""
+        return self.catalog.team(team).coverage, self.catalog.version
 
     async def follow(self) -> None:
         """Run until cancelled."""

@@ -25,18 +25,19 @@ from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
 from evaluator.access import Access
-from evaluator.coalescing import CoalescingReader
 from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
 from evaluator.http.callers import parse_networks
 from evaluator.http.doorway import Doorway
 from evaluator.http.refusals import RefusalReport
 from evaluator.http.service import Service
+from evaluator.last_known import LastKnown
 from evaluator.limits import RateLimiter
 from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
 from evaluator.reporting import EvaluationReporter
+from evaluator.steady_reading import SteadyReader
 from evaluator.tally import EvaluationTally
 
 BACKLOG = 1_024
@@ -82,8 +83,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     metrics, clock = Metrics(), clock_from(settings.clock)
     registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
     following = asyncio.create_task(registry.follow())
-    reads = CoalescingReader(reader, metrics.read_called)
+    known = LastKnown(settings.evaluator_cache_bytes)
+    quality = metrics.quality
+    reads = SteadyReader(reader, known, registry.coverage, report=metrics.read_called, recalled=quality.recalled)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
+    quality.watch(reads, known, lambda: -1.0)
     try:
         async with counting(settings, metrics, clock) as tally, history_of(settings) as history:
             yield Service(

@@ -46,6 +46,8 @@ class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far the person's roll is behind; absent where nothing could be read."""
     cohorts: dict[str, CohortAnswer] = {}
     """Every cohort that one of the flags may ask, by key."""
+    from_cache: bool = False
+    """Whether what was last known of the person stood by, since the store did not answer for every cohort."""
     refused: dict[str, str] = {}
     """Flags that this evaluator cannot read, with the reason."""
 
@@ -75,7 +77,7 @@ async def post_flags(service: Service, request: Request) -> Response:
     read: Read | None = None
     if any(flag.cohorts for flag in flags):
         read = await service.reads.read(catalog.team, distinct_id)
-    person = Person(distinct_id, body.person_properties or {}, read.membership if read else None)
+    person = Person(distinct_id, body.person_properties or {}, *(read[1:] if read else (None,)))
     now = service.clock.now_ms()
     try:
         answers, unavailable = decide_all(flags, person, now)
@@ -99,12 +101,16 @@ def _quality(
     service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, read: Read | None, now: int
 ) -> FlagsMuster:
     membership: Membership | None = read.membership if read else None
+    known = read.known if read else None
     cohorts = cohorts_asked(flags)
     return FlagsMuster(
         registry_version=service.registry.catalog.version,
         person=read.person if read else None,
         data_age_ms=data_age_ms(membership, now) if membership and membership.ready is not None else None,
-        cohorts={key: describe(cohort, membership, service.stale_after_ms, now) for key, cohort in cohorts.items()},
+        cohorts={
+            key: describe(cohort, membership, service.stale_after_ms, now, known) for key, cohort in cohorts.items()
+        },
+        from_cache=known is not None,
         refused=dict(catalog.refused),
     )
 

@@ -15,13 +15,14 @@ from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.ports import MembershipReader
 from evaluator.access import Access, Grant, Refusal
 from evaluator.catalog import TeamCatalog
-from evaluator.coalescing import DEADLINE_S, CoalescingReader
+from evaluator.coalescing import DEADLINE_S
 from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.http.refusals import lacking, other_team, secret_in_address, too_fast, unknown_credential
 from evaluator.limits import RateLimiter
 from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
+from evaluator.steady_reading import SteadyReader
 from evaluator.tally import EvaluationTally
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Service:
     """The parts of a running evaluator."""
 
     registry: RegistryFollower
-    reads: CoalescingReader
+    reads: SteadyReader
     reader: MembershipReader
     clock: Clock
     metrics: Metrics

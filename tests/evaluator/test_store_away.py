@@ -46,8 +46,12 @@ def test_while_the_store_is_away_policies_answer_and_it_is_found_again(
         view.stop()
         away = evaluator.flags("ada", params={"muster": "1"})
         assert away["errorsWhileComputingFlags"] is True
-        assert "could not be reached" in away["flags"]["for-buyers"]["reason"]["description"]
-        assert _answered(evaluator, "for-buyers") == (False, "cohort_unavailable")
+        assert away["muster"]["from_cache"] is True
+        assert "answered from what was known at 2026-02-12" in away["flags"]["for-buyers"]["reason"]["description"]
+        assert _answered(evaluator, "for-buyers") == (True, "last_known")
+        stranger = evaluator.flags("never read")["flags"]["for-buyers"]
+        assert (stranger["enabled"], stranger["reason"]["code"]) == (False, "cohort_unavailable")
+        assert "could not be reached" in stranger["reason"]["description"]
         assert _answered(evaluator, "not-sleeping") == (True, "cohort_unavailable")
         assert _answered(evaluator, "colours")[1] == "condition_match"
         assert {each["status"] for each in away["muster"]["cohorts"].values()} == {"UNAVAILABLE"}
