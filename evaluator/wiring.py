@@ -37,10 +37,17 @@ from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
 from evaluator.reporting import EvaluationReporter
+from evaluator.snapshot import SnapshotFile
 from evaluator.steady_reading import SteadyReader
 from evaluator.tally import EvaluationTally
 
 BACKLOG = 1_024
+
+TOPIC = "topic"
+"""What the follower calls the definitions in Kafka."""
+
+SNAPSHOT_FILE = "evaluator/registry.snapshot"
+"""Below the data folder."""
 
 YOUNG_OBJECTS_MAX = 100_000
 """Objects that may come to be until the collector looks for circles; requests leave none."""
@@ -77,17 +84,26 @@ async def _run(settings: Settings) -> None:
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
+    from cohort_store.kafka.registry_source import TopicRegistrySource
     from cohort_store.redis.wiring import connect_mirror, connect_reader
 
-    reader, mirror = connect_reader(settings), connect_mirror(settings)
+    reader, mirror, topic = connect_reader(settings), connect_mirror(settings), TopicRegistrySource(settings.kafka)
     metrics, clock = Metrics(), clock_from(settings.clock)
-    registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
+    registry = RegistryFollower(
+        mirror,
+        metrics.catalog_replaced,
+        settings.shards,
+        others={TOPIC: topic},
+        snapshot=SnapshotFile(Path(settings.data_dir) / SNAPSHOT_FILE),
+        clock=clock,
+    )
+    await registry.restore()
     following = asyncio.create_task(registry.follow())
     known = LastKnown(settings.evaluator_cache_bytes)
     quality = metrics.quality
     reads = SteadyReader(reader, known, registry.coverage, report=metrics.read_called, recalled=quality.recalled)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
-    quality.watch(reads, known, lambda: -1.0)
+    quality.watch(reads, known, registry.snapshot_age_s)
     try:
         async with counting(settings, metrics, clock) as tally, history_of(settings) as history:
             yield Service(
@@ -110,6 +126,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await reads.close()
         await reader.aclose()
         await mirror.aclose()
+        await topic.aclose()
 
 
 class History(NamedTuple):
