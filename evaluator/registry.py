@@ -154,7 +154,7 @@ class RegistryFollower:
     async def _take(self, name: str, raw: bytes) -> bool:
         """Put a registry in force, unless what is in force is newer or the same; whether it is in force then."""
         if raw == self._in_force:
-            self.origin = name
+            self.origin = name if self.origin == SNAPSHOT else self.origin
             return True
         try:
             catalog = await asyncio.to_thread(self._compile, raw)

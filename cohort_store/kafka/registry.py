@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Crash, Retry
 from cohort_store.kafka import clients
-from cohort_store.kafka.registry_topic import TOPIC, RegistryTopic, newest
+from cohort_store.kafka.registry_topic import RegistryTopic, newest
+from cohort_store.kafka.topics import REGISTRY as TOPIC
 from cohort_store.plans import Plan, compile_plan
 from cohort_store.registry import Registry, check_shards, decode_registry
 

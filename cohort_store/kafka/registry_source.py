@@ -8,7 +8,8 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Crash, Retry
-from cohort_store.kafka.registry_topic import TOPIC, RegistryTopic, newest, version_of
+from cohort_store.kafka.registry_topic import RegistryTopic, newest, version_of
+from cohort_store.kafka.topics import REGISTRY as TOPIC
 
 FETCH_WAIT_MS = 500
 """How long the broker may hold back a fetch that finds nothing: nobody waits for it, and it costs next to nothing."""
@@ -79,4 +80,4 @@ class TopicRegistrySource:
 
     async def _broken(self, error: Exception) -> Retry:
         await self.aclose()
-        return Retry(f"{TOPIC} at {self._bootstrap} cannot be read: {error or 'no answer'}")
+        return Retry(f"{TOPIC} at {self._bootstrap} cannot be read: {str(error) or 'no answer'}")

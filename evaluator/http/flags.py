@@ -40,6 +40,8 @@ class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     """How good the answer is; sent on `X-Muster: 1` or `?muster=1`."""
 
     registry_version: int
+    definitions_from: str
+    """mirror (Redis), topic (Kafka), or snapshot: no other source has answered since the start. Empty: none has any."""
     person: str | None = None
     """The person that the distinct id stands for; absent where no cohort had to be asked."""
     data_age_ms: int | None = None
@@ -105,6 +107,7 @@ def _quality(
     cohorts = cohorts_asked(flags)
     return FlagsMuster(
         registry_version=service.registry.catalog.version,
+        definitions_from=service.registry.origin,
         person=read.person if read else None,
         data_age_ms=data_age_ms(membership, now) if membership and membership.ready is not None else None,
         cohorts={

@@ -77,7 +77,7 @@ def test_the_muster_block_says_how_good_the_answer_is(evaluator: Evaluator, regi
 def test_only_the_flags_asked_for_are_evaluated(evaluator: Evaluator) -> None:
     asked = evaluator.flags("ada", flag_keys_to_evaluate=["colours", "colours", "ghost"], params={"muster": "1"})
     assert list(asked["flags"]) == ["colours"]
-    assert asked["muster"] == {"registry_version": 1}
+    assert asked["muster"] == {"registry_version": 1, "definitions_from": "mirror"}
 
 
 @pytest.mark.parametrize("path", ["/flags", "/flags/", "/flags?v=2", "/flags/?v=4&compression=gzip"])
