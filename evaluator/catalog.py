@@ -10,6 +10,7 @@ from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView, view_of
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
+from evaluator.condition_tree import Tree, tree_of
 from evaluator.coverage import Coverage
 from evaluator.flags import CompiledFlag, compile_flag
 
@@ -26,6 +27,8 @@ class TeamCatalog:
     """As it was published: for explanations, which need the trees."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
+    trees: Mapping[str, Tree] = field(default_factory=dict, compare=False)
+    """Of each flag, by key: its tests with their names."""
     coverage: Coverage = field(default_factory=Coverage, compare=False)
 
 
@@ -62,6 +65,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     known = cohorts_by_name(views)
     flags: dict[str, CompiledFlag] = {}
     refused: dict[str, str] = {}
+    trees: dict[str, Tree] = {}
     for place, raw in enumerate(registry.flags):
         try:
             flag = parse_flag(raw, f"flags[{place}]")
@@ -69,8 +73,9 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             flags[flag.key] = compile_flag(flag, known)
+            trees[flag.key] = tree_of(flag)
     by_key = {view.key: view for view in views}
-    return TeamCatalog(registry.team, by_key, flags, registry, refused, Coverage(views, version))
+    return TeamCatalog(registry.team, by_key, flags, registry, refused, trees, Coverage(views, version))
 
 
 def _key_of(raw: object, place: int) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from random import getrandbits
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
 
 from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
-from cohort_store.ports import Membership
 from cohort_store.subjects import ID_BYTES_MAX
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import Read
+from evaluator.condition_tree import properties_tested
 from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
-from evaluator.flags import CompiledFlag, FlagAnswer
+from evaluator.flag_quality import FlagQuality, flag_qualities
+from evaluator.flags import CompiledFlag, FlagAnswer, Who
 from evaluator.http.bodies import decode_body
 from evaluator.http.messages import Request, Response, answer, invalid
 from evaluator.http.service import Service
@@ -48,6 +49,10 @@ class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far the person's roll is behind; absent where nothing could be read."""
     cohorts: dict[str, CohortAnswer] = {}
     """Every cohort that one of the flags may ask, by key."""
+    flags: dict[str, FlagQuality] = {}
+    """How good each flag's answer is, and which of its tests held."""
+    properties: list[str] = []
+    """The person's properties that the request brought and that one of the flags tests."""
     from_cache: bool = False
     """Whether what was last known of the person stood by, since the store did not answer for every cohort."""
     refused: dict[str, str] = {}
@@ -64,6 +69,14 @@ class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     evaluated_at: int
     """Milliseconds since 1970."""
     muster: FlagsMuster | None = None
+
+
+class Asked(NamedTuple):
+    """Whom an answer is about, as she was read (None: nothing had to be), and what the flags answered."""
+
+    person: Person
+    read: Read | None
+    answers: Mapping[str, FlagAnswer]
 
 
 _decoder = msgspec.json.Decoder(FlagsRequest)
@@ -94,25 +107,29 @@ async def post_flags(service: Service, request: Request) -> Response:
             errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
             request_id=_request_id(),
             evaluated_at=now,
-            muster=_quality(service, flags, catalog, read, now) if wants_muster else None,
+            muster=_quality(service, flags, catalog, Asked(person, read, answers), now) if wants_muster else None,
         )
     )
 
 
 def _quality(
-    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, read: Read | None, now: int
+    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, asked: Asked, now: int
 ) -> FlagsMuster:
-    membership: Membership | None = read.membership if read else None
-    known = read.known if read else None
-    cohorts = cohorts_asked(flags)
+    person, read, answers = asked
+    membership, known = person.membership, person.known
+    cohorts = {
+        key: describe(cohort, membership, service.stale_after_ms, now, known)
+        for key, cohort in cohorts_asked(flags).items()
+    }
+    trees = {flag.key: catalog.trees.get(flag.key, ()) for flag in flags}
     return FlagsMuster(
         registry_version=service.registry.catalog.version,
         definitions_from=service.registry.origin,
         person=read.person if read else None,
         data_age_ms=data_age_ms(membership, now) if membership and membership.ready is not None else None,
-        cohorts={
-            key: describe(cohort, membership, service.stale_after_ms, now, known) for key, cohort in cohorts.items()
-        },
+        cohorts=cohorts,
+        flags=flag_qualities(flags, trees, Who(person.distinct_id, person.properties, now), cohorts, answers),
+        properties=sorted(properties_tested(trees.values()) & person.properties.keys()),
         from_cache=known is not None,
         refused=dict(catalog.refused),
     )

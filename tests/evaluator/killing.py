@@ -38,7 +38,11 @@ class Surroundings:
             "MUSTER_KAFKA": self._broker.bootstrap,
             "MUSTER_CLICKHOUSE": f"http://{self._history.host}:{self._history.port}/default",
         }
-        self._parts = {"redis": self._view, "MUSTER_KAFKA": self._broker, "clickhouse": self._history}
+        self._parts: dict[str, EmbeddedView | EmbeddedBroker | EmbeddedHistory] = {
+            "redis": self._view,
+            "kafka": self._broker,
+            "clickhouse": self._history,
+        }
 
     @property
     def redis(self) -> str:
@@ -80,8 +84,7 @@ class Surroundings:
             await producer.stop()
 
     def _process(self, name: str) -> ChildProcess:
-        process: ChildProcess = self._parts[name].process
-        return process
+        return self._parts[name].process
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,13 +56,14 @@ def test_while_the_store_is_away_policies_answer_and_it_is_found_again(
         assert _answered(evaluator, "colours")[1] == "condition_match"
         assert {each["status"] for each in away["muster"]["cohorts"].values()} == {"UNAVAILABLE"}
         assert evaluator.client.get("/health").status_code == 200
-        assert evaluator.client.get("/ready").status_code == 503
+        ready = evaluator.client.get("/ready")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         person = evaluator.client.get("/persons/ada", headers=BEARER)
         assert (person.status_code, person.json()["code"]) == (503, "store_unreachable")
 
         _restart(view)
         evaluator.until(lambda: _answered(evaluator, "for-buyers") == (True, "condition_match"))
-        evaluator.until(lambda: evaluator.client.get("/ready").status_code == 200)
+        evaluator.until(lambda: evaluator.client.get("/ready").json()["status"] == "ready")
 
 
 def test_an_evaluator_starts_without_the_store_and_finds_it(
@@ -150,3 +151,21 @@ def test_an_evaluator_with_another_number_of_shards_answers_nothing_and_says_wha
             assert (answer.status_code, answer.json()["code"]) == (503, "misconfigured")
             assert f"set MUSTER_SHARDS={SHARDS * 2}" in answer.json()["detail"]
         assert evaluator.client.get("/health").status_code == 200
+
+
+def test_a_redis_that_lost_everything_is_answered_from_what_was_known_until_its_shards_are_back(
+    tmp_path: Path, view_url: str, registry: Registry
+) -> None:
+    asyncio.run(fill(view_url, registry))
+    with serving(tmp_path, view_url) as evaluator, redis.Redis.from_url(view_url) as view:
+        evaluator.until_version(registry.version)
+        assert _answered(evaluator, "for-buyers") == (True, "condition_match")
+        view.flushall()
+        answer = evaluator.flags("ada", params={"muster": "1"})
+        assert _answered(evaluator, "for-buyers") == (True, "last_known")
+        assert "holds no position yet" in answer["muster"]["cohorts"]["buyers"]["detail"]
+        assert answer["muster"]["cohorts"]["buyers"]["last_known"] is True
+        assert answer["muster"]["flags"]["for-buyers"]["status"] == "UNAVAILABLE"
+        assert evaluator.metric('muster_evaluator_cache_recalls_total{outcome="known"}') > 0
+        asyncio.run(fill(view_url, registry))
+        assert _answered(evaluator, "for-buyers") == (True, "condition_match")
