@@ -65,9 +65,15 @@ class Surroundings:
         for name in names:
             os.kill(self._process(name).pid, signal.SIGSTOP)
 
-    def resume(self, names: Sequence[str]) -> None:
+    def bring_back(self, names: Sequence[str]) -> None:
+        """Let those go on that are halted, and start those that are killed, at their old addresses."""
         for name in names:
-            os.kill(self._process(name).pid, signal.SIGCONT)
+            if self._process(name).returncode is None:
+                os.kill(self._process(name).pid, signal.SIGCONT)
+            else:
+                self._parts[name].launch()
+        for name in names:
+            self._parts[name].wait_ready()
 
     def stop(self) -> None:
         for part in self._parts.values():
@@ -89,8 +95,9 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request: when it was sent and how long it took (seconds), its status, and its body; 0: no answer came."""
+    """One request: of whom, when it was sent, how long it took (seconds), its status (0: no answer), and its body."""
 
+    person: str
     at: float
     seconds: float
     status: int
@@ -142,7 +149,8 @@ async def _ask_all(url: str, persons: Sequence[str], load: Load, ended: threadin
     async def ask(first: int) -> None:
         turn = first
         while not ended.is_set():
-            body = {"token": TOKEN, "distinct_id": persons[turn % len(persons)]}
+            person = persons[turn % len(persons)]
+            body = {"token": TOKEN, "distinct_id": person}
             turn += CONNECTIONS
             at, status, said = time.monotonic(), 0, {}
             try:
@@ -150,7 +158,7 @@ async def _ask_all(url: str, persons: Sequence[str], load: Load, ended: threadin
                 status, said = answer.status_code, answer.json()
             except httpx.TransportError:
                 await asyncio.sleep(0.05)
-            load.asked.append(Asked(at, time.monotonic() - at, status, said))
+            load.asked.append(Asked(person, at, time.monotonic() - at, status, said))
             # A real client is no busy loop; and the machine has others.
             await asyncio.sleep(0.01)
 

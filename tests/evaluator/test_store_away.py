@@ -1,6 +1,9 @@
 """The store goes and comes back: policies answer meanwhile, reasons say so, and nothing is restarted."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +13,8 @@ import pytest
 import redis
 
 from cohort_store.registry import Registry
+from evaluator.breaker import FAILURES_TO_OPEN
+from evaluator.coalescing import DEADLINE_S
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of
 from tests.evaluator.conftest import FLAGS, fill, publish
@@ -64,6 +69,29 @@ def test_while_the_store_is_away_policies_answer_and_it_is_found_again(
         _restart(view)
         evaluator.until(lambda: _answered(evaluator, "for-buyers") == (True, "condition_match"))
         evaluator.until(lambda: evaluator.client.get("/ready").json()["status"] == "ready")
+
+
+def test_a_store_that_falls_silent_costs_few_answers_the_deadline_and_no_answer_more(
+    tmp_path: Path, view: EmbeddedView, registry: Registry
+) -> None:
+    asyncio.run(fill(view.url, registry))
+    with serving(tmp_path, view.url) as evaluator:
+        evaluator.until_version(registry.version)
+        assert _answered(evaluator, "for-buyers") == (True, "condition_match")
+        os.kill(view.process.pid, signal.SIGSTOP)
+        try:
+            waits = []
+            for _ in range(FAILURES_TO_OPEN + 10):
+                began = time.monotonic()
+                assert _answered(evaluator, "for-buyers") == (True, "last_known")
+                waits.append(time.monotonic() - began)
+            assert sum(wait >= DEADLINE_S for wait in waits) <= FAILURES_TO_OPEN
+            assert max(waits) < 2 * DEADLINE_S
+            assert evaluator.metric("muster_evaluator_breaker_state") > 0
+        finally:
+            os.kill(view.process.pid, signal.SIGCONT)
+        evaluator.until(lambda: _answered(evaluator, "for-buyers") == (True, "condition_match"))
+        assert evaluator.metric("muster_evaluator_breaker_state") == 0
 
 
 def test_an_evaluator_starts_without_the_store_and_finds_it(
