@@ -92,7 +92,12 @@ async def post_flags(service: Service, request: Request) -> Response:
     read: Read | None = None
     if any(flag.cohorts for flag in flags):
         read = await service.reads.read(catalog.team, distinct_id)
-    person = Person(distinct_id, body.person_properties or {}, *(read[1:] if read else (None,)))
+    person = Person(
+        distinct_id,
+        body.person_properties or {},
+        read.membership if read else None,
+        known=read.known if read else None,
+    )
     now = service.clock.now_ms()
     try:
         answers, unavailable = decide_all(flags, person, now)

@@ -24,7 +24,7 @@ def _quality(
     raw: dict[str, Any], read: Membership | None, known: Known | None = None, **properties: Any
 ) -> tuple[FlagQuality, str, int | None]:
     each = compiled(raw, BUYERS, SLEEPERS)
-    answers, _ = decide_all([each], Person("ada", properties, read, known), AT_MS)
+    answers, _ = decide_all([each], Person("ada", properties, read, known=known), AT_MS)
     cohorts = {
         key: describe(cohort, read, STALE_AFTER_MS, AT_MS, known) for key, cohort in cohorts_asked([each]).items()
     }

@@ -98,7 +98,7 @@ def test_a_version_that_came_into_force_later_is_not_answered_from_what_was_know
 
 
 def _answer(raw: dict[str, Any], known: Known | None, **properties: Any) -> tuple[bool, str, int | None, str]:
-    person = Person("ada", properties, None, known)
+    person = Person("ada", properties, None, known=known)
     answers, unavailable = decide_all([compiled(raw, BUYERS)], person, NOW_MS)
     reason = answers[raw["key"]].reason
     assert unavailable == (reason.code in ("cohort_unavailable", "last_known"))
