@@ -92,6 +92,14 @@ def test_the_muster_block_tells_what_was_filled_in_who_said_it_and_which_flags_t
     assert filled_in("ada", flag_keys_to_evaluate=["for-buyers"]) is None
 
 
+def test_openfeatures_protocol_fills_in_the_same(evaluator: Evaluator) -> None:
+    def value(who: str, **context: Any) -> Any:
+        body = {"context": {"targetingKey": who, **context}}
+        return evaluator.client.post("/ofrep/v1/evaluate/flags/for-pros", headers=BEARER, json=body).json()["value"]
+
+    assert [value("ada"), value("browser-ada"), value("ada", plan="free"), value("bob")] == [True, True, False, False]
+
+
 def test_an_explanation_fills_in_what_a_request_for_flags_would(evaluator: Evaluator) -> None:
     def explained(who: str, **fields: Any) -> Any:
         return evaluator.client.post("/flags/explain", headers=BEARER, json={"distinct_id": who, **fields}).json()
