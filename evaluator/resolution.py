@@ -43,7 +43,7 @@ class ResolutionReason(StrEnum):
     """A hash decided: a rollout's percentage, or the choice of a variant."""
     DISABLED = "DISABLED"
     UNKNOWN = "UNKNOWN"
-    """The flag's policy answered, since a cohort that decides could not be asked."""
+    """The flag's policy answered, since a cohort or a property that decides could not be asked for."""
 
 
 class ResolutionMetadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -74,6 +74,7 @@ _BY_CODE = {
     ReasonCode.FLAG_DISABLED: ResolutionReason.DISABLED,
     ReasonCode.OUT_OF_ROLLOUT_BOUND: ResolutionReason.SPLIT,
     ReasonCode.COHORT_UNAVAILABLE: ResolutionReason.UNKNOWN,
+    ReasonCode.PROPERTY_UNAVAILABLE: ResolutionReason.UNKNOWN,
     ReasonCode.MISSING_DEPENDENCY: ResolutionReason.UNKNOWN,
     "holdout_condition_value": ResolutionReason.SPLIT,
 }

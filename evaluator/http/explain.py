@@ -14,6 +14,7 @@ from cohort_store.explaining import explain
 from cohort_store.flags import FlagDefinition, parse_flag
 from cohort_store.freshness import CohortView, member_of, status_of, trouble_with
 from cohort_store.ports import Membership
+from cohort_store.properties import Properties
 from cohort_store.records import EMPTY, Record, decode_record
 from cohort_store.subjects import ID_BYTES_MAX, PERSON, Subject
 from evaluator.catalog import TeamCatalog
@@ -23,6 +24,7 @@ from evaluator.http.cohorts import cohort_named
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, answer, invalid, not_found
 from evaluator.http.service import Service, within_deadline
 from evaluator.past import PastMemberships, Told
+from evaluator.person_properties import Filled, fill_in
 
 FLAGS_MAX = 100
 """Flags explained at once; a team that has more names those that it means."""
@@ -62,6 +64,10 @@ class ExplainAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """By key."""
     properties: dict[str, Any] = {}
     """Those that the tests saw."""
+    filled_in: list[str] = []
+    """Those of them that the question did not bring and that Muster keeps."""
+    unread: list[str] = []
+    """Properties that may be kept of her and cannot be read now; the tests see them as missing."""
     refused: dict[str, str] = {}
     """Flags that this evaluator cannot read, with the reason."""
 
@@ -90,7 +96,8 @@ async def post_explain(service: Service, request: Request) -> Response:
     else:
         found = {key: _by_record(service, catalog, view, standing, at, source) for key, view in asked.items()}
     cohorts = {key: _given(asked[key], given[key]) if key in given else each for key, each in found.items()}
-    question = Question(distinct_id, body.person_properties, at, cohorts)
+    filled = _filled(catalog, flags, body.person_properties, standing, source)
+    question = Question(distinct_id, filled.properties, at, cohorts)
     return answer(
         ExplainAnswer(
             distinct_id=distinct_id,
@@ -102,6 +109,8 @@ async def post_explain(service: Service, request: Request) -> Response:
             flags=_explained(catalog, flags, question),
             cohorts=cohorts,
             properties=dict(question.properties),
+            filled_in=sorted(filled.names),
+            unread=sorted(filled.unread),
             refused=dict(catalog.refused),
         )
     )
@@ -142,6 +151,17 @@ async def _standing(service: Service, team: int, distinct_id: str) -> _Standing:
     # Read behind the record, so that the record is never of a later instant than the answer.
     membership = (await within_deadline(service.reader.memberships([subject])))[0]
     return _Standing(person, None if raw is None else decode_record(raw), membership)
+
+
+def _filled(
+    catalog: TeamCatalog, flags: Iterable[FlagDefinition], brought: Properties, standing: _Standing, source: Source
+) -> Filled:
+    """As a request for flags is filled in. What is kept is how she is now, so a question about the past gets none."""
+    if source is Source.HISTORY:
+        return Filled(brought)
+    tested = frozenset[str]().union(*(catalog.tested.get(flag.key, ()) for flag in flags))
+    registers = standing.record.registers if standing.record else {}
+    return fill_in(brought, tested - brought.keys(), None if standing.membership.ready is None else registers)
 
 
 def _instant(text: str | None, membership: Membership, now: int) -> tuple[int, Source]:
