@@ -14,7 +14,7 @@ from cohort_store.subjects import DISTINCT_ID, Subject, shard_of
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import NOW_MS, SHARDS, flag, in_cohort, person_is, registry_of, store_people
 from tests.evaluator.conftest import publish, view_settings
-from tests.evaluator.serving import BEARER, TOKEN, Evaluator, serving
+from tests.evaluator.serving import BEARER, Evaluator, serving
 
 pytestmark = pytest.mark.services
 
@@ -127,7 +127,7 @@ def test_while_the_store_is_away_a_property_that_was_not_brought_is_unknown_and_
     assert answer["flags"]["for-pros"]["reason"]["code"] == "property_unavailable"
     assert answer["flags"]["for-romans"]["reason"]["code"] == "no_condition_match"
     assert answer["muster"]["unread"] == ["plan"]
-    away = evaluator.client.get("/persons/ada/properties", params={"token": TOKEN})
+    away = evaluator.client.get("/persons/ada/properties", headers=BEARER)
     assert (away.status_code, away.json()["code"]) == (503, "store_unreachable")
     view.launch()
     view.wait_ready()
