@@ -152,3 +152,22 @@ def test_while_the_store_is_away_a_property_that_was_not_brought_is_unknown_and_
     view.launch()
     view.wait_ready()
     evaluator.until(lambda: "for-pros" in on(evaluator, "ada", person_properties={"plan": "pro"}))
+
+
+def test_an_explanation_fills_in_the_same_and_tells_it_but_not_for_the_past(evaluator: Evaluator) -> None:
+    def explained(**fields: Any) -> dict[str, Any]:
+        body = {"distinct_id": "browser-ada", "memberships": {"buyers": True}, **fields}
+        response = evaluator.client.post("/flags/explain", json=body, headers=BEARER)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    found = explained(person_properties={"city": "Oslo"})
+    assert found["properties"] == {"city": "Oslo", "plan": "pro"}
+    assert found["filled_in"]["plan"]["value"] == "pro"
+    (test,) = found["flags"]["for-pros"]["sets"][0]["tests"]
+    assert (test["found"], test["holds"], test["filled_in"]) == ("pro", True, True)
+    assert found["flags"]["for-romans"]["answer"]["enabled"] is False
+    past = explained(at="2026-01-01")
+    assert (past["source"], past.get("properties"), past.get("filled_in")) == ("history", None, None)
+    assert past["flags"]["for-pros"]["answer"]["enabled"] is False
