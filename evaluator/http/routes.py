@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from cohort_store.access_keys import PUBLIC_RIGHTS, Right
+from cohort_store.access_keys import Right
 from evaluator.http import (
     cohorts,
     explain,
@@ -36,20 +36,16 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
-    right: Right | None = None
-    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
     body_bytes_max: int = BODY_BYTES_MAX
 
-    def described(self) -> openapi.Operation:
-        """The operation, with what may be answered to everybody who needs a right."""
-        if self.right is None:
-            return self.operation
-        problems = tuple(sorted({*self.operation.problems, 401, 403, 429}))
-        return replace(self.operation, problems=problems, token_in_query=self.right in PUBLIC_RIGHTS)
+    @property
+    def right(self) -> Right | None:
+        """What a token or key must have to ask; None: everybody may."""
+        return self.operation.right
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
-    return Response(200, openapi.document([(each.method, each.template, each.described()) for each in ROUTES]))
+    return Response(200, openapi.document([(each.method, each.template, each.operation) for each in ROUTES]))
 
 
 _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so does the header X-Muster.")
@@ -73,6 +69,7 @@ ROUTES: tuple[Route, ...] = (
                 _MUSTER,
             ),
             problems=(400, 401, 408, 413, 415, 503),
+            right=Right.EVALUATE,
         ),
     ),
     Route(
@@ -90,8 +87,8 @@ ROUTES: tuple[Route, ...] = (
             empty=(304,),
             secured=True,
             schemes=("bearer", "key"),
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -107,8 +104,8 @@ ROUTES: tuple[Route, ...] = (
             failures=(400, 404, 415, 503),
             secured=True,
             schemes=("bearer", "key"),
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -120,8 +117,8 @@ ROUTES: tuple[Route, ...] = (
             explain.ExplainAnswer,
             request=explain.ExplainRequest,
             problems=(400, 401, 404, 409, 413, 415, 503),
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -132,8 +129,8 @@ ROUTES: tuple[Route, ...] = (
             "are empty, complete or gone; each with its evidence and a clean-up prompt for a coding assistant",
             stale.StaleAnswer,
             problems=(401, 503),
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -144,8 +141,8 @@ ROUTES: tuple[Route, ...] = (
             cohorts.CohortsAnswer,
             problems=(401, 503),
             secured=True,
+            right=Right.READ_DEFINITIONS,
         ),
-        Right.READ_DEFINITIONS,
     ),
     Route(
         "GET",
@@ -159,8 +156,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(_KEY, _LIMIT, _CURSOR),
             problems=(400, 401, 404, 409, 503),
             secured=True,
+            right=Right.READ_MEMBERS,
         ),
-        Right.READ_MEMBERS,
     ),
     Route(
         "GET",
@@ -172,8 +169,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(_DISTINCT_ID,),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -185,8 +182,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -199,8 +196,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -218,11 +215,11 @@ ROUTES: tuple[Route, ...] = (
             ),
             problems=(400, 401, 404, 409, 503),
             secured=True,
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     *(Route(*each) for each in posthog_routes.READS),
-    *(Route(*each, Right.CAPTURE, posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
+    *(Route(*each, posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(
         "GET",

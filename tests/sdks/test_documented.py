@@ -84,7 +84,7 @@ def test_an_example_sees_a_flag_and_its_event_comes_out_in_kafka(
     for pinned in built.glob("go.*"):
         shutil.copy(pinned, folder)
     text = EXAMPLES[name]
-    for shown, real in (("http://127.0.0.1:8300", evaluator.url), ("phc_muster", TOKEN), ("phs_muster", SECRET)):
+    for shown, real in (("http://127.0.0.1:8300", evaluator.url), ("phc_muster", TOKEN), ("mus_secret", SECRET)):
         assert shown in text
         text = text.replace(shown, real)
     (folder / runner.file).write_text(text)

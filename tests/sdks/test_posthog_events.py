@@ -19,7 +19,7 @@ from tests.sdks.topics import messages_of
 
 pytestmark = [*of_up, pytest.mark.timeout(600)]
 
-TOKEN, SECRET = "phc_test", "phs_test"
+TOKEN = "phc_test"
 DEADLINE_S = 60.0
 COHORT = {
     "key": "searching",
@@ -37,7 +37,7 @@ PROTOCOLS = [(language, "v0") for language in TOOLCHAINS] + [("python", "v1"), (
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
-    running = start_up(folder, MUSTER_TOKENS=json.dumps({TOKEN: 1, SECRET: 1}))
+    running = start_up(folder, MUSTER_TOKENS=json.dumps({TOKEN: 1}))
     try:
         (folder / "definitions.json").write_text(json.dumps({"cohorts": [COHORT], "flags": [FLAG]}))
         done = running.muster("apply", str(folder / "definitions.json"))
@@ -54,7 +54,8 @@ def test_an_event_that_an_sdk_sends_turns_a_flag_on_and_another_one_turns_it_off
 ) -> None:
     person = f"{language}-{protocol}"
     sdk = start(language, "posthog", {"POSTHOG_CAPTURE_MODE": protocol})
-    sdk.ask("open", host=up.addresses["evaluator"], token=TOKEN, secret=SECRET, poll_ms=30_000)
+    secret = (up.folder / "muster-data" / "secret-key").read_text().strip()
+    sdk.ask("open", host=up.addresses["evaluator"], token=TOKEN, secret=secret, poll_ms=30_000)
 
     def is_on() -> bool:
         return sdk.ask("flag", key="help", person=person, properties={})["value"] is True
