@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     )
     tls_certificate: str = Field("", description="PEM file of the evaluator's certificate chain; empty: plain HTTP.")
     tls_key: str = Field("", validate_default=True, description="PEM file of that certificate's private key.")
+    evaluator_cache_bytes: int = Field(
+        67_108_864, ge=0, description="Memory for what was last known of persons; the store is away: it answers."
+    )
     control_host: str = Field("127.0.0.1", description="Address that control's web views listen on.")
     control_port: int = Field(8_301, ge=0, le=65_535, description="Port of control's web views; 0: none.")
     metrics_port: int = Field(0, ge=0, le=65_535, description="Port of a worker's Prometheus metrics; 0: none.")

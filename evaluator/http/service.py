@@ -14,13 +14,14 @@ from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.ports import MembershipReader
 from evaluator.capturing import Capturing
 from evaluator.catalog import TeamCatalog
-from evaluator.coalescing import DEADLINE_S, CoalescingReader
+from evaluator.coalescing import DEADLINE_S
 from evaluator.definition_documents import Documents
 from evaluator.http.gate import Gate
 from evaluator.http.messages import Request, unavailable
 from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
+from evaluator.steady_reading import SteadyReader
 from evaluator.tally import EvaluationTally
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class Service:
     """The parts of a running evaluator."""
 
     registry: RegistryFollower
-    reads: CoalescingReader
+    reads: SteadyReader
     reader: MembershipReader
     clock: Clock
     metrics: Metrics
