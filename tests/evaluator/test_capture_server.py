@@ -175,7 +175,7 @@ def test_a_batch_as_long_as_sdks_send_is_taken_and_a_longer_one_is_not(
         assert client.post("/batch/", content=body).status_code == status
 
 
-def test_without_kafka_events_are_turned_away_flags_are_answered_and_it_goes_on_when_kafka_comes(
+def test_without_kafka_events_are_turned_away_and_flags_answered_and_it_goes_on_whenever_kafka_comes(
     tmp_path: Path, view_server: EmbeddedView | RedisServer
 ) -> None:
     port = choose_port(None)
@@ -188,6 +188,11 @@ def test_without_kafka_events_are_turned_away_flags_are_answered_and_it_goes_on_
         assert response.headers["retry-after"] == "1"
         assert "flags" in running.flags("ada")
         assert running.metric('muster_evaluator_events_total{outcome="turned_away"}') == 1
+        with EmbeddedBroker(tmp_path / "broker", port):
+            asyncio.run(make_topics(bootstrap))
+            running.until(lambda: running.client.post("/batch/", json=body).status_code == 200)
+            assert sent["distinct_id"] in kept(bootstrap)
+        assert problem(running.client.post("/batch/", json=body), 503) == ("events_not_taken", None)
         with EmbeddedBroker(tmp_path / "broker", port):
             asyncio.run(make_topics(bootstrap))
             running.until(lambda: running.client.post("/batch/", json=body).status_code == 200)
