@@ -139,6 +139,15 @@ def test_a_request_of_bad_events_alone_is_refused_and_they_are_dead_letters(capt
     assert bad["distinct_id"] in kept(broker, DEAD_LETTERS)
 
 
+def test_a_body_that_is_nested_too_deep_is_refused_and_the_next_is_taken(capturing: Evaluator, broker: str) -> None:
+    good = event()
+    deep = b'{"event": "search", "distinct_id": "deep", "properties": {"a": %b1%b}}' % (b"[" * 50_000, b"]" * 50_000)
+    body = b'{"api_key": "%b", "batch": [%b, %b]}' % (TOKEN.encode(), deep, json.dumps(good).encode())
+    assert problem(capturing.client.post("/batch/", content=body), 400) == ("too_deep", None)
+    assert capturing.client.post("/batch/", json={"api_key": TOKEN, "batch": [good]}).status_code == 200
+    assert good["distinct_id"] in kept(broker)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -155,7 +164,9 @@ def test_a_request_that_cannot_be_read_is_refused(capturing: Evaluator, body: An
     assert problem(capturing.client.post("/batch/", json=body), status)[0] == code
 
 
-@pytest.mark.parametrize(("content", "query"), [(b"{", ""), (b"\xff", ""), (b"!", "compression=base64"), (b"", "")])
+@pytest.mark.parametrize(
+    ("content", "query"), [(b"{", ""), (b"\xff", ""), (b"!", "compression=base64"), (b"", ""), (b"[" * 1_000_000, "")]
+)
 def test_bytes_that_are_no_json_are_refused(capturing: Evaluator, content: bytes, query: str) -> None:
     assert capturing.client.post(f"/batch/?{query}", content=content).status_code == 400
 
