@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import json
 from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -103,6 +104,7 @@ class _Batch(msgspec.Struct):
 _either = msgspec.json.Decoder(_Envelope | list[msgspec.Raw])
 _envelope = msgspec.json.Decoder(_Envelope)
 _batch = msgspec.json.Decoder(_Batch)
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 async def post_legacy(service: Service, request: Request) -> Response:
@@ -174,8 +176,25 @@ def _token_of(found: _Envelope) -> str:
 async def _plain(request: Request) -> Request:
     """The request with its body unpacked; a long one off the event loop."""
     is_long = len(request.body) > INLINE_BYTES_MAX
-    body = await asyncio.to_thread(_unwrapped, request) if is_long else _unwrapped(request)
+    body = await asyncio.to_thread(_json_of, request) if is_long else _json_of(request)
     return msgspec.structs.replace(request, body=body, headers={}, query_string="")
+
+
+def _json_of(request: Request) -> bytes:
+    """The unpacked body; numbers that JSON has not (`NaN`, `Infinity`), as some SDKs write them, are null."""
+    body = _unwrapped(request)
+    if b"NaN" not in body and b"Infinity" not in body:
+        return body
+    try:
+        _skip(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            return msgspec.json.encode(json.loads(body, parse_constant=lambda _: None))
+        except (ValueError, OverflowError, RecursionError):
+            pass  # refused by the decoder, which says why
+    except RecursionError:
+        pass  # as above
+    return body
 
 
 def _unwrapped(request: Request) -> bytes:

@@ -106,6 +106,15 @@ def test_a_body_is_unpacked_however_it_was_packed(capturing: Evaluator, broker: 
     assert kept(broker)[sent["distinct_id"]]["properties"] == sent["properties"]
 
 
+def test_numbers_that_json_has_not_are_null(capturing: Evaluator, broker: str) -> None:
+    sent = event(properties={"a": float("nan"), "b": float("-inf"), "c": "NaN", "d": 1})
+    body = json.dumps({"api_key": TOKEN, "batch": [sent]})
+    assert capturing.client.post("/batch/", content=body).status_code == 200
+    assert kept(broker)[sent["distinct_id"]]["properties"] == {"a": None, "b": None, "c": "NaN", "d": 1}
+    for broken in ('{"api_key": NaN', '{"a": ' + "[" * 100_000 + "NaN"):
+        assert capturing.client.post("/batch/", content=broken).status_code == 400
+
+
 def test_an_answer_for_each_event_says_which_were_kept(capturing: Evaluator, broker: str) -> None:
     good, bad = event(timestamp="2026-01-12T13:00:00+00:00", options={}), event(event="")
     response = capturing.client.post("/i/v1/analytics/events", json={"batch": [good, bad]}, headers=BEARER)
