@@ -19,7 +19,7 @@ from tests.sdks.conftest import Start
 from tests.sdks.toolchains import TOOLCHAINS
 from tests.services.redis_servers import RedisServer
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ABSENT = object()
 

@@ -16,7 +16,7 @@ from tests.sdks.toolchains import TOOLCHAINS
 from tests.sdks.topics import messages_of
 from tests.services.redis_servers import RedisServer
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("language", TOOLCHAINS)
