@@ -26,7 +26,7 @@ def test_an_event_that_was_turned_away_comes_again_and_is_kept(
     port = choose_port(None)
     bootstrap = f"{LOOPBACK}:{port}"
     sdk = start(language, "posthog")
-    with serving(tmp_path, view_server.url, environment={"MUSTER_KAFKA": bootstrap}) as running:
+    with serving(tmp_path, view_server.url, settings={"MUSTER_KAFKA": bootstrap}) as running:
         sdk.ask("open", host=running.url, token=TOKEN, secret=None, poll_ms=30_000)
         sdk.ask("capture", event="search", person=language, properties={})
         if language == "java":
