@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from cohort_store.errors import BadDefinition
+from cohort_store.openfeature_values import OpenFeatureValue, check_payload_values
 from cohort_store.posthog.properties import posthog_value
 from cohort_store.properties import PropertyTest
 from cohort_store.schema import Model
@@ -226,6 +227,9 @@ class FlagPolicy(Model):
     on_unavailable: Literal["last_known", "fail_closed", "fail_open"] | FixedValue = Field(
         default="last_known", description="What to answer while a cohort that decides cannot be asked."
     )
+    openfeature_value: OpenFeatureValue = Field(
+        default="variant", description="What OpenFeature clients get as the value: the variant, or the payload."
+    )
 
     @field_validator("on_unavailable", mode="before")
     @classmethod
@@ -274,6 +278,8 @@ class FlagDefinition(Model):
             known = [variant.key for variant in self.filters.variants]
             if policy.value not in known:
                 raise ValueError(f"muster.on_unavailable names {policy.value[:80]!r}; the variants are {known}")
+        if self.muster.openfeature_value == "payload":
+            check_payload_values(self.filters.payloads)
         return self
 
     def cohorts(self) -> Iterator[str]:

@@ -52,18 +52,24 @@ class ReasonCode(StrEnum):
     FLAG_DISABLED = "flag_disabled"
     MISSING_DEPENDENCY = "missing_dependency"
     COHORT_UNAVAILABLE = "cohort_unavailable"
+    PROPERTY_UNAVAILABLE = "property_unavailable"
     LAST_KNOWN = "last_known"
     """The conditions decided, with memberships as they were last known."""
 
 
+_BY_POLICY = frozenset(
+    {
+        ReasonCode.COHORT_UNAVAILABLE,
+        ReasonCode.PROPERTY_UNAVAILABLE,
+        ReasonCode.MISSING_DEPENDENCY,
+        ReasonCode.LAST_KNOWN,
+    }
+)
 _DESCRIPTIONS = {
     ReasonCode.NO_CONDITION_MATCH: "No matching condition set",
     ReasonCode.OUT_OF_ROLLOUT_BOUND: "Out of rollout bound",
     ReasonCode.FLAG_DISABLED: "Feature flag is disabled",
 }
-
-
-_BY_POLICY = frozenset({ReasonCode.COHORT_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY, ReasonCode.LAST_KNOWN})
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -167,12 +173,16 @@ class CompiledFlag:
 
     def _unknown(self, position: int, who: Who, ask: Ask, explain: Explain) -> FlagAnswer:
         each = self.sets[position]
-        enabled, variant = self.policy.answer(lambda: variant_for(self.variants, self.key, who.distinct_id))
         if each.missing is not None:
             code, why = ReasonCode.MISSING_DEPENDENCY, f"cohort {each.missing} is not defined"
         else:
             code = ReasonCode.COHORT_UNAVAILABLE
             why = next(explain(cohort) for cohort, _ in each.cohorts if ask(cohort) is None)
+        return self.by_policy(position, code, why, who)
+
+    def by_policy(self, position: int | None, code: ReasonCode, why: str, who: Who) -> FlagAnswer:
+        """What the flag answers where its conditions cannot be decided."""
+        enabled, variant = self.policy.answer(lambda: variant_for(self.variants, self.key, who.distinct_id))
         return self._answer(
             enabled, variant, Reason(code, position, f"Answered by on_unavailable ({self.policy}): {why}")
         )

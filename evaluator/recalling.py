@@ -14,11 +14,17 @@ from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView
 from evaluator.flags import Ask, CompiledFlag, FlagAnswer, Reason, ReasonCode, Who, is_unavailable
 from evaluator.last_known import Known, known_member
+from evaluator.person_properties import Unread
 from evaluator.policies import PolicyKind
 
 
-def recall_answers(flags: Iterable[CompiledFlag], who: Who, ask: Ask, known: Known) -> dict[str, FlagAnswer]:
-    """The answers, by key, of those flags of which the policy is `last_known` and enough is known."""
+def recall_answers(
+    flags: Iterable[CompiledFlag], who: Who, ask: Ask, known: Known, unread: frozenset[str] = frozenset()
+) -> dict[str, FlagAnswer]:
+    """The answers, by key, of those flags of which the policy is `last_known` and enough is known.
+
+    A flag that looks at a property that could not be read (`unread`) is none of them: properties are not remembered.
+    """
 
     def remembering(cohort: CohortView) -> bool | None:
         member = ask(cohort)
@@ -27,8 +33,10 @@ def recall_answers(flags: Iterable[CompiledFlag], who: Who, ask: Ask, known: Kno
     decided: dict[str, FlagAnswer] = {}
     for flag in flags:
         if flag.policy.kind is PolicyKind.LAST_KNOWN:
-            answer = flag.decide(who, remembering, lambda cohort: f"nothing is known of cohort {cohort.key}")
-            if not is_unavailable(answer):
+            properties = Unread(who.properties, unread)
+            asking = who._replace(properties=properties) if unread else who
+            answer = flag.decide(asking, remembering, lambda cohort: f"nothing is known of cohort {cohort.key}")
+            if not is_unavailable(answer) and properties.looked_at is None:
                 decided[flag.key] = _as_known(answer, known.membership.now_ms)
     return decided
 

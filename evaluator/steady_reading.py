@@ -61,11 +61,11 @@ class SteadyReader:
         """Whether the store is asked now."""
         return self._breaker.state
 
-    async def read(self, team: int, distinct_id: str) -> Read:
+    async def read(self, team: int, distinct_id: str, *, with_properties: bool = False) -> Read:
         """The person of a distinct id, what is stored of her, and where that does not answer all, what was known."""
         if self._breaker.state is not BreakerState.CLOSED:
             return self._recall(team, Read(self._coalescing.guess((team, distinct_id)), None))
-        read = await self._coalescing.read(team, distinct_id)
+        read = await self._coalescing.read(team, distinct_id, with_properties=with_properties)
         membership = read.membership
         if membership is None:
             self._note((team, distinct_id))

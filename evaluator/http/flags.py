@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import count
 from random import getrandbits
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -14,14 +14,15 @@ from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
 from cohort_store.subjects import ID_BYTES_MAX
 from evaluator.catalog import TeamCatalog
-from evaluator.coalescing import Read
 from evaluator.condition_tree import properties_tested
-from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
+from evaluator.evaluation import CohortAnswer, cohorts_asked, decide_all, describe
 from evaluator.flag_quality import FlagQuality, flag_qualities
 from evaluator.flags import CompiledFlag, FlagAnswer, Who
 from evaluator.http.bodies import decode_body
 from evaluator.http.messages import Request, Response, answer, invalid
+from evaluator.http.person_reading import PersonRead, read_person
 from evaluator.http.service import Service
+from evaluator.person_properties import KeptProperty, described
 
 
 class FlagsRequest(msgspec.Struct):
@@ -37,6 +38,12 @@ class FlagsRequest(msgspec.Struct):
     """Only these flags; keys that no flag has are left out of the answer."""
 
 
+class FilledIn(KeptProperty, frozen=True, omit_defaults=True):
+    """A property that the request did not bring, and the flags that test it."""
+
+    flags: tuple[str, ...] = ()
+
+
 class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     """How good the answer is; sent on `X-Muster: 1` or `?muster=1`."""
 
@@ -44,11 +51,15 @@ class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     definitions_from: str
     """mirror (Redis), topic (Kafka), or snapshot: no other source has answered since the start. Empty: none has any."""
     person: str | None = None
-    """The person that the distinct id stands for; absent where no cohort had to be asked."""
+    """The person that the distinct id stands for; absent where nothing that is stored had to be asked."""
     data_age_ms: int | None = None
     """How far the person's roll is behind; absent where nothing could be read."""
     cohorts: dict[str, CohortAnswer] = {}
     """Every cohort that one of the flags may ask, by key."""
+    filled_in: dict[str, FilledIn] = {}
+    """The properties that the request did not bring and that flags were decided with, as Muster keeps them."""
+    unread: list[str] = []
+    """Those that it did not bring, that flags test, and that could not be read."""
     flags: dict[str, FlagQuality] = {}
     """How good each flag's answer is, and which of its tests held."""
     properties: list[str] = []
@@ -71,14 +82,6 @@ class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     muster: FlagsMuster | None = None
 
 
-class Asked(NamedTuple):
-    """Whom an answer is about, as she was read (None: nothing had to be), and what the flags answered."""
-
-    person: Person
-    read: Read | None
-    answers: Mapping[str, FlagAnswer]
-
-
 _decoder = msgspec.json.Decoder(FlagsRequest)
 _PROCESS = str(uuid4())[:24]
 _requests = count(getrandbits(48))
@@ -87,40 +90,41 @@ _requests = count(getrandbits(48))
 async def post_flags(service: Service, request: Request) -> Response:
     body = decode_body(request, _decoder)
     catalog = service.registry.catalog.team(service.team_of(*_token_of(body)))
+    return answer(await answer_flags(service, catalog, body, wants_muster=request.wants("x-muster", "muster")))
+
+
+async def answer_flags(
+    service: Service, catalog: TeamCatalog, body: FlagsRequest, *, wants_muster: bool
+) -> FlagsAnswer:
+    """The answer to a request whose team is known, for every API that asks about flags. Raises Problem."""
     distinct_id = _checked(str(body.distinct_id))
     flags = _selected(catalog, body.flag_keys_to_evaluate)
-    read: Read | None = None
-    if any(flag.cohorts for flag in flags):
-        read = await service.reads.read(catalog.team, distinct_id)
-    person = Person(
-        distinct_id,
-        body.person_properties or {},
-        read.membership if read else None,
-        known=read.known if read else None,
-    )
+    asked = await read_person(service, catalog, flags, distinct_id, body.person_properties or {})
     now = service.clock.now_ms()
     try:
-        answers, unavailable = decide_all(flags, person, now)
+        answers, unavailable = decide_all(flags, asked.person, now)
     except BadEvent as error:
         raise invalid("person_properties", error.reason, f"{error.detail}; send flat properties") from None
     service.metrics.flags_answered(len(answers), unavailable)
     service.tally.count(catalog.team, answers.values())
-    wants_muster = request.wants("x-muster", "muster")
-    return answer(
-        FlagsAnswer(
-            flags=answers,
-            errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
-            request_id=_request_id(),
-            evaluated_at=now,
-            muster=_quality(service, flags, catalog, Asked(person, read, answers), now) if wants_muster else None,
-        )
+    return FlagsAnswer(
+        flags=answers,
+        errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
+        request_id=_request_id(),
+        evaluated_at=now,
+        muster=_quality(service, flags, catalog, asked, answers, now) if wants_muster else None,
     )
 
 
 def _quality(
-    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, asked: Asked, now: int
+    service: Service,
+    flags: Sequence[CompiledFlag],
+    catalog: TeamCatalog,
+    asked: PersonRead,
+    answers: Mapping[str, FlagAnswer],
+    now: int,
 ) -> FlagsMuster:
-    person, read, answers = asked
+    person, read = asked.person, asked.read
     membership, known = person.membership, person.known
     cohorts = {
         key: describe(cohort, membership, service.stale_after_ms, now, known)
@@ -134,10 +138,23 @@ def _quality(
         data_age_ms=data_age_ms(membership, now) if membership and membership.ready is not None else None,
         cohorts=cohorts,
         flags=flag_qualities(flags, trees, Who(person.distinct_id, person.properties, now), cohorts, answers),
-        properties=sorted(properties_tested(trees.values()) & person.properties.keys()),
+        properties=sorted(properties_tested(trees.values()) & (person.properties.keys() - asked.filled.names)),
         from_cache=known is not None,
+        filled_in=_filled_in(catalog, flags, asked),
+        unread=sorted(asked.filled.unread),
         refused=dict(catalog.refused),
     )
+
+
+def _filled_in(catalog: TeamCatalog, flags: Sequence[CompiledFlag], asked: PersonRead) -> dict[str, FilledIn]:
+    registers = (asked.read.registers if asked.read else None) or {}
+    return {
+        name: FilledIn(
+            flags=tuple(flag.key for flag in flags if name in catalog.tested.get(flag.key, ())),
+            **msgspec.structs.asdict(kept),
+        )
+        for name, kept in described(registers, asked.filled.names).items()
+    }
 
 
 def _selected(catalog: TeamCatalog, keys: list[str] | None) -> Sequence[CompiledFlag]:
