@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import count
 from random import getrandbits
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
