@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     evaluator_host: str = Field("127.0.0.1", description="Address that the evaluator listens on.")
     evaluator_port: int = Field(8_300, ge=0, le=65_535, description="Port that the evaluator listens on.")
     tokens: dict[str, int] = Field({"phc_muster": 1}, description="API tokens, each with its team.")
+    push_streams_max: int = Field(
+        10_000, ge=0, le=1_000_000, description="Streams of changes that one evaluator keeps open; 0: none."
+    )
     control_host: str = Field("127.0.0.1", description="Address that control's web views listen on.")
     control_port: int = Field(8_301, ge=0, le=65_535, description="Port of control's web views; 0: none.")
     metrics_port: int = Field(0, ge=0, le=65_535, description="Port of a worker's Prometheus metrics; 0: none.")

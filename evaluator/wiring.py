@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -24,9 +25,19 @@ from evaluator.coalescing import CoalescingReader
 from evaluator.http.application import Application
 from evaluator.http.service import Service
 from evaluator.metrics import Metrics
+from evaluator.push.feed import follow
+from evaluator.push.hub import Hub
+from evaluator.push.looking import StoreLooker
+from evaluator.push.metrics import PushMetrics
 from evaluator.registry import RegistryFollower
 
 BACKLOG = 1_024
+
+REQUESTS_AT_ONCE_MAX = 1_024
+"""Connections beside those of streams; further ones wait to be accepted."""
+
+OTHER_FILES_MAX = 200
+"""Open files that are no client's connection: Redis, Kafka, the log."""
 
 YOUNG_OBJECTS_MAX = 100_000
 """Objects that may come to be until the collector looks for circles; requests leave none."""
@@ -44,47 +55,65 @@ def run(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX)
     disable_created_metrics()  # type: ignore[no-untyped-call]
+    allow_files(connections_max(settings) + OTHER_FILES_MAX)
     uvloop.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:
     async with service(settings) as parts:
-        await serve(Application(parts), settings)
+        await serve(Application(parts), settings, parts.push.end_all)
 
 
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
     from cohort_store.redis.wiring import connect_mirror, connect_reader
+    from evaluator.kafka.changes import KafkaChanges
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
     metrics = Metrics()
-    registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
-    following = asyncio.create_task(registry.follow())
+
+    def catalog_replaced(version: int, refused: int) -> None:
+        metrics.catalog_replaced(version, refused)
+        push.definitions_replaced()
+
+    clock = clock_from(settings.clock)
+    registry = RegistryFollower(mirror, catalog_replaced, settings.shards)
     reads = CoalescingReader(reader, metrics.read_called)
+    push_metrics = PushMetrics(metrics.registry)
+    look = StoreLooker(reads, registry, clock, settings.max_hold_ms)
+    push = Hub(look, registry, settings.shards, streams_max=settings.push_streams_max, report=push_metrics.stream_ended)
+    push_metrics.show(push)
+    feed = KafkaChanges(settings.kafka, settings.partitions)
+    running = [asyncio.create_task(each) for each in (registry.follow(), push.run(), follow(feed, push))]
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
         yield Service(
             registry=registry,
             reads=reads,
             reader=reader,
-            clock=clock_from(settings.clock),
+            clock=clock,
             metrics=metrics,
+            push=push,
             tokens=settings.tokens,
             shards=settings.shards,
             stale_after_ms=settings.max_hold_ms,
         )
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await reads.close()
         await reader.aclose()
         await mirror.aclose()
 
 
-async def serve(application: Application | RsgiHandler, settings: Settings) -> None:
+async def serve(
+    application: Application | RsgiHandler, settings: Settings, before_end: Callable[[], None] = lambda: None
+) -> None:
     """Serve any RSGI application on the evaluator's address until SIGTERM or SIGINT, in this process and loop.
 
+    `before_end` is called when such a signal comes; what is answered by then is written out.
     Raises Crash for an address that cannot be listened on, or that somebody listens on already.
     """
     address = _free_address(settings.evaluator_host, settings.evaluator_port)
@@ -96,13 +125,39 @@ async def serve(application: Application | RsgiHandler, settings: Settings) -> N
         http=HTTPModes.http1,
         websockets=False,
         backlog=BACKLOG,
+        backpressure=connections_max(settings),
         log_enabled=False,
     )
+
+    def stop() -> None:
+        before_end()
+        server.stop()  # type: ignore[no-untyped-call]
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     logger.info("serving on %s port %d", address, settings.evaluator_port)
     await server.serve()
+
+
+def connections_max(settings: Settings) -> int:
+    """Connections that are served at once; further ones wait. Beside streams there is room for requests."""
+    return settings.push_streams_max + REQUESTS_AT_ONCE_MAX
+
+
+def allow_files(wanted: int) -> None:
+    """Raise the process's limit of open files as far as it goes without privileges; log where that is too little."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        logger.warning(
+            "%d open files are allowed and %d may be needed; raise the limit (ulimit -n), "
+            "or lower MUSTER_PUSH_STREAMS_MAX",
+            allowed,
+            wanted,
+        )
 
 
 def _free_address(host: str, port: int) -> str:

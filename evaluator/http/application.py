@@ -17,6 +17,7 @@ from evaluator.http.bodies import BODY_BYTES_MAX, too_large
 from evaluator.http.messages import Headers, Problem, ProblemBody, Request, Response
 from evaluator.http.routes import Router
 from evaluator.http.service import Service
+from evaluator.http.streaming import EventStream, StreamingExchange, write_out
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Scope(Protocol):
     def headers(self) -> Headers: ...
 
 
-class Exchange(Protocol):
+class Exchange(StreamingExchange, Protocol):
     """RSGI's way to the body, and to the answer."""
 
     async def __call__(self) -> bytes: ...
@@ -58,7 +59,7 @@ class Application:
             body = await _body(scope, protocol) if found.method == "POST" else b""
             is_read = True
             request = Request(scope.query_string, scope.headers, body, values)
-            response = await found.handler(self._service, request)
+            response: Response | EventStream = await found.handler(self._service, request)
         except Problem as problem:
             response = problem.response()
             if not is_read:
@@ -67,8 +68,11 @@ class Application:
         except Exception:
             logger.exception("%s %s failed", scope.method, scope.path)
             response = _SERVER_ERROR
-        _send(protocol, response)
         self._service.metrics.request_answered(route, response.status, perf_counter() - began)
+        if isinstance(response, EventStream):
+            await write_out(response, protocol)
+        else:
+            _send(protocol, response)
 
 
 async def empty_handler(_scope: Scope, protocol: Exchange) -> None:

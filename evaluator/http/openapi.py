@@ -19,8 +19,10 @@ _STATUS = {
     409: "It exists, and cannot be answered in its present state",
     413: "The body is too long",
     415: "The body is packed in an unknown way",
+    429: "Too many of these at once; `detail` names the limit",
     503: "The membership store cannot be asked now",
 }
+EVENT_STREAM = "text/event-stream"
 _REF = "#/components/schemas/{name}"
 
 
@@ -46,6 +48,8 @@ class Operation:
     secured: bool = False
     unready: bool = False
     """Whether 503 comes with the answer's own body."""
+    content_type: str = "text/plain"
+    """Of an answer that is text."""
 
 
 def document(routes: Sequence[tuple[str, str, Operation]]) -> bytes:
@@ -104,7 +108,8 @@ def _parameter(each: Parameter) -> dict[str, Any]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     schema = _ref(operation.answer) if operation.answer else None
-    content = {"application/json": {"schema": schema}} if schema else {"text/plain": {"schema": {"type": "string"}}}
+    text = {operation.content_type: {"schema": {"type": "string"}}}
+    content = {"application/json": {"schema": schema}} if schema else text
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": content}}
     if operation.unready:
         responses["503"] = {"description": "Not ready; the body says why", "content": content}

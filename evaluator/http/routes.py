@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.http import cohorts, flags, health, openapi, persons, why
+from evaluator.http import cohorts, flags, health, openapi, persons, sse, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
+from evaluator.http.streaming import EventStream
 
-Handler = Callable[[Service, Request], Awaitable[Response]]
+Handler = Callable[[Service, Request], Awaitable[Response | EventStream]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so do
 _CURSOR = openapi.Parameter("cursor", "query", "Where the page begins: the cursor of the page before.")
 _LIMIT = openapi.Parameter("limit", "query", "Members a page, 1 to 1000; 100 if absent.", "integer")
 _KEY = openapi.Parameter("key", "path", "The cohort's key, or its id.")
+_LAST_EVENT_ID = openapi.Parameter(
+    "last_event_id", "query", "The last event that was seen, where the header Last-Event-ID cannot be sent."
+)
 _DISTINCT_ID = openapi.Parameter("distinct_id", "query", "Ask for the person of this distinct id instead.")
 
 ROUTES: tuple[Route, ...] = (
@@ -49,6 +53,38 @@ ROUTES: tuple[Route, ...] = (
                 _MUSTER,
             ),
             problems=(400, 401, 413, 415),
+        ),
+    ),
+    Route(
+        "GET",
+        "/sse/flags",
+        sse.get_flag_changes,
+        openapi.Operation(
+            "Server-sent events: the team's definitions as they change; of one person, her flags as they change",
+            None,
+            parameters=(
+                openapi.Parameter("distinct_id", "query", "The person whose flags are told; absent: definitions."),
+                _LAST_EVENT_ID,
+            ),
+            problems=(400, 401, 429, 503),
+            secured=True,
+            content_type=openapi.EVENT_STREAM,
+        ),
+    ),
+    Route(
+        "GET",
+        "/ofrep/v1/events",
+        sse.get_ofrep_changes,
+        openapi.Operation(
+            "Server-sent events in OFREP's words: that flags are to be asked for again",
+            None,
+            parameters=(
+                openapi.Parameter("targetingKey", "query", "The person whose flags are meant; absent: all."),
+                _LAST_EVENT_ID,
+            ),
+            problems=(400, 401, 429, 503),
+            secured=True,
+            content_type=openapi.EVENT_STREAM,
         ),
     ),
     Route(

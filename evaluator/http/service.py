@@ -14,6 +14,7 @@ from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S, CoalescingReader
 from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.metrics import Metrics
+from evaluator.push.hub import Hub
 from evaluator.registry import RegistryFollower
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ class Service:
     reader: MembershipReader
     clock: Clock
     metrics: Metrics
+    push: Hub
     tokens: Mapping[str, int]
     shards: int
     stale_after_ms: int

@@ -22,7 +22,7 @@ _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring im
 class Evaluator:
     """One evaluator, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, redis_url: str, clock: str, port: int | None = None) -> None:
+    def __init__(self, folder: Path, redis_url: str, clock: str, port: int | None = None, **settings: str) -> None:
         self.port = port or choose_port(None)
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.log = folder / "evaluator.log"
@@ -40,6 +40,7 @@ class Evaluator:
                     "MUSTER_EVALUATOR_PORT": str(self.port),
                     "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "phc_other": 2}}',
                     "MUSTER_CLOCK": clock,
+                    **{f"MUSTER_{name.upper()}": value for name, value in settings.items()},
                 },
             )
         )
@@ -82,9 +83,9 @@ class Evaluator:
 
 
 @contextmanager
-def serving(folder: Path, redis_url: str, clock: str = "system") -> Iterator[Evaluator]:
+def serving(folder: Path, redis_url: str, clock: str = "system", **settings: str) -> Iterator[Evaluator]:
     """A running evaluator, which must end by itself when it is asked to."""
-    evaluator = Evaluator(folder, redis_url, clock)
+    evaluator = Evaluator(folder, redis_url, clock, None, **settings)
     evaluator.process.start()
     try:
         yield evaluator

@@ -1,0 +1,52 @@
+"""One look at a person: her flags and the cohorts that they ask, as of now."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from cohort_store.clocks import Clock
+from evaluator.coalescing import CoalescingReader, Read
+from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
+from evaluator.flags import FlagAnswer
+from evaluator.registry import RegistryFollower
+
+
+class Look(NamedTuple):
+    """What was found. `person` is whom the distinct id stands for."""
+
+    person: str
+    registry_version: int
+    at_ms: int
+    flags: dict[str, FlagAnswer]
+    cohorts: dict[str, CohortAnswer]
+    complete: bool
+    """False where the store did not answer: flags that ask cohorts were answered by their policies."""
+
+
+class Looker(Protocol):
+    """Says how a person stands now. Never raises for a store that is away."""
+
+    async def __call__(self, team: int, distinct_id: str) -> Look: ...
+
+
+class StoreLooker:
+    """Looks through the coalescing reader: looks that are asked for together cost one round trip."""
+
+    def __init__(self, reads: CoalescingReader, registry: RegistryFollower, clock: Clock, stale_after_ms: int) -> None:
+        self._reads = reads
+        self._registry = registry
+        self._clock = clock
+        self._stale_after_ms = stale_after_ms
+
+    async def __call__(self, team: int, distinct_id: str) -> Look:
+        read: Read = await self._reads.read(team, distinct_id)
+        # Behind the read, so that the definitions are never older than what was read with them.
+        catalog = self._registry.catalog
+        flags = tuple(catalog.team(team).flags.values())
+        now = self._clock.now_ms()
+        answers, _ = decide_all(flags, Person(distinct_id, {}, read.membership), now)
+        cohorts = {
+            key: describe(cohort, read.membership, self._stale_after_ms, now)
+            for key, cohort in cohorts_asked(flags).items()
+        }
+        return Look(read.person, catalog.version, now, answers, cohorts, read.membership is not None)
