@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.http import cohorts, flags, health, openapi, persons, sse, why
+from evaluator.http import cohorts, contexts, flags, health, openapi, persons, sse, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 from evaluator.http.streaming import EventStream
+from evaluator.push.contexts import ContextAnswer, ContextRequest
 
 Handler = Callable[[Service, Request], Awaitable[Response | EventStream]]
 
@@ -53,6 +54,18 @@ ROUTES: tuple[Route, ...] = (
                 _MUSTER,
             ),
             problems=(400, 401, 413, 415),
+        ),
+    ),
+    Route(
+        "POST",
+        "/flags/context",
+        contexts.post_context,
+        openapi.Operation(
+            "One person's memberships and the flags' definitions: for deciding flags in a server of your own",
+            ContextAnswer,
+            request=ContextRequest,
+            problems=(400, 401, 413, 415, 503),
+            secured=True,
         ),
     ),
     Route(

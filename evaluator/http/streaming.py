@@ -15,6 +15,9 @@ from evaluator.push.stream import Stream
 LINGER_S = 30.0
 """How long a stream that is ended counts as open while its client has not read the rest."""
 
+STREAM_ID = "x-muster-stream"
+"""Names a stream in POST /flags/context."""
+
 HEADERS = [
     ("content-type", "text/event-stream; charset=utf-8"),
     ("cache-control", "no-cache, no-transform"),
@@ -51,7 +54,8 @@ async def write_out(response: EventStream, protocol: StreamingExchange) -> None:
     stream = response.stream
     leaving = asyncio.create_task(_gone(protocol, stream))
     try:
-        await _send(stream, protocol.response_stream(response.status, HEADERS))
+        headers = [*HEADERS, (STREAM_ID, stream.id)]
+        await _send(stream, protocol.response_stream(response.status, headers))
         await asyncio.wait([leaving], timeout=LINGER_S)
     finally:
         leaving.cancel()

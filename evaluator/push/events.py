@@ -30,6 +30,8 @@ class Name(StrEnum):
     """What differs from the event before."""
     CONTEXT = "context"
     """What one person's flags are decided with in-process: her memberships changed."""
+    UNWATCHED = "unwatched"
+    """A provider's stream tells of that person no more."""
     STATUS = "status"
     """Whether changes of membership come through."""
     CLOSING = "closing"
@@ -73,6 +75,12 @@ class PersonContext(msgspec.Struct, frozen=True, omit_defaults=True):
     evaluated_at: int
     cohorts: dict[str, CohortAnswer]
     """Every cohort that one of the team's flags may ask, by key."""
+
+
+class Unwatched(msgspec.Struct, frozen=True):
+    """A person who was watched for longest, and had to make room for another."""
+
+    distinct_id: str
 
 
 class ChangesStatus(msgspec.Struct, frozen=True):

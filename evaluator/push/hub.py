@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from cohort_store.subjects import PERSON, Subject, shard_of
 from evaluator.catalog import Catalog
 from evaluator.push.channels import PersonChannel, TeamChannel
-from evaluator.push.events import ChangesStatus, Closing, Form, Name, event, plain
+from evaluator.push.events import ChangesStatus, Closing, Form, Name, Unwatched, event, plain
 from evaluator.push.looking import Looker
 from evaluator.push.stream import Stream
 
@@ -25,7 +25,7 @@ STREAMS_A_PERSON_MAX = 20
 """Streams of one distinct id; further ones are refused."""
 
 WATCHED_MAX = 10_000
-"""Persons that one provider's stream is told of; further ones are not watched."""
+"""Persons that one provider's stream is told of; a further one takes the place of the one watched for longest."""
 
 CHANNELS_MAX = 100_000
 """Persons who are listened to, all in all; further ones are refused."""
@@ -94,14 +94,15 @@ class Hub:
     def __init__(
         self, look: Looker, definitions: Definitions, shards: int, *, streams_max: int, report: Report
     ) -> None:
-        self._look = look
+        self.look = look
         self._definitions = definitions
         self._shards = shards
         self._streams_max = streams_max
         self._report = report
         self._streams: dict[str, Stream] = {}
         self._channels: dict[Key, PersonChannel] = {}
-        self._of_stream: dict[Stream, set[PersonChannel]] = {}
+        self._of_stream: dict[Stream, dict[PersonChannel, None]] = {}
+        """With the one who was asked for longest ago first."""
         self._by_person: dict[Subject, set[PersonChannel]] = {}
         self._idle: OrderedDict[Key, PersonChannel] = OrderedDict()
         self._teams: dict[int, TeamChannel] = {}
@@ -137,7 +138,7 @@ class Hub:
         stream = self._open(form, last_id)
         channel = channel or self._channel(team, distinct_id)
         channel.join(stream)
-        self._of_stream[stream].add(channel)
+        self._of_stream[stream][channel] = None
         self._look_at(channel)
         return stream
 
@@ -159,13 +160,16 @@ class Hub:
             return False
         channel = self._channels.get((team, distinct_id))
         watched = self._of_stream[stream]
-        if channel in watched:
+        if channel is not None and channel in watched:
+            watched[channel] = watched.pop(channel)
             return True
-        if len(watched) >= WATCHED_MAX or (channel is None and len(self._channels) >= CHANNELS_MAX):
+        if channel is None and len(self._channels) >= CHANNELS_MAX:
             return False
         channel = channel or self._channel(team, distinct_id)
         channel.watchers.add(stream)
-        watched.add(channel)
+        watched[channel] = None
+        if len(watched) > WATCHED_MAX:
+            self._unwatch(stream, next(iter(watched)))
         self._look_at(channel)
         return True
 
@@ -177,9 +181,7 @@ class Hub:
         for team in self._teams.values():
             team.streams.discard(stream)
         for channel in self._of_stream.pop(stream, ()):
-            channel.leave(stream)
-            if not channel.is_listened_to:
-                self._rest(channel)
+            self._leave(channel, stream)
 
     def end_all(self) -> None:
         """End every stream with a notice, and open none any more."""
@@ -257,7 +259,7 @@ class Hub:
             asyncio.get_running_loop().call_later(RETRY_S, self._look_again)
 
     async def _look_at_one(self, channel: PersonChannel) -> None:
-        look = await self._look(channel.team, channel.distinct_id)
+        look = await self.look(channel.team, channel.distinct_id)
         if not channel.is_listened_to:
             return
         if look.person != channel.person:
@@ -290,7 +292,7 @@ class Hub:
             raise Refused(Refusal.STREAMS, self._streams_max)
         stream = Stream(form, last_id)
         self._streams[stream.id] = stream
-        self._of_stream[stream] = set()
+        self._of_stream[stream] = {}
         self._listened.set()
         if self.status.detail and not self.status.live:
             stream.put(event(Name.STATUS, self.status))
@@ -304,6 +306,16 @@ class Hub:
         if channel.person:
             self._by_person.setdefault(Subject(team, PERSON, channel.person), set()).add(channel)
         return channel
+
+    def _unwatch(self, stream: Stream, channel: PersonChannel) -> None:
+        del self._of_stream[stream][channel]
+        stream.put(event(Name.UNWATCHED, Unwatched(channel.distinct_id)))
+        self._leave(channel, stream)
+
+    def _leave(self, channel: PersonChannel, stream: Stream) -> None:
+        channel.leave(stream)
+        if not channel.is_listened_to:
+            self._rest(channel)
 
     def _rest(self, channel: PersonChannel) -> None:
         key = (channel.team, channel.distinct_id)
