@@ -68,7 +68,7 @@ class RememberedFeed:
         self._is_attached = True
 
     async def batch(self) -> Sequence[Change]:
-        if not self._waiting and not self._is_away:
+        if self._is_attached and not self._waiting and not self._is_away:
             self._moved.clear()
             await self._moved.wait()
         if self._is_away or not self._is_attached:

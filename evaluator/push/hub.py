@@ -12,13 +12,12 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from cohort_store.subjects import PERSON, Subject, shard_of
-from evaluator.catalog import Catalog
 from evaluator.push.channels import PersonChannel, TeamChannel
 from evaluator.push.events import ChangesStatus, Closing, Form, Name, Unwatched, event, plain
-from evaluator.push.looking import Looker
+from evaluator.push.looking import Definitions, Looker
 from evaluator.push.stream import Stream
 
 STREAMS_A_PERSON_MAX = 20
@@ -79,13 +78,6 @@ class Refused(Exception):
         super().__init__(f"{why}: {limit}")
         self.why = why
         self.limit = limit
-
-
-class Definitions(Protocol):
-    """Where the hub finds what is defined."""
-
-    @property
-    def catalog(self) -> Catalog: ...
 
 
 class Hub:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from cohort_store.clocks import Clock
+from evaluator.catalog import Catalog
 from evaluator.coalescing import CoalescingReader, Read
 from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
 from evaluator.flags import FlagAnswer
-from evaluator.registry import RegistryFollower
 
 
 class Look(NamedTuple):
@@ -23,6 +23,13 @@ class Look(NamedTuple):
     """False where the store did not answer: flags that ask cohorts were answered by their policies."""
 
 
+class Definitions(Protocol):
+    """Where it stands what is defined."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+
 class Looker(Protocol):
     """Says how a person stands now. Never raises for a store that is away."""
 
@@ -32,7 +39,7 @@ class Looker(Protocol):
 class StoreLooker:
     """Looks through the coalescing reader: looks that are asked for together cost one round trip."""
 
-    def __init__(self, reads: CoalescingReader, registry: RegistryFollower, clock: Clock, stale_after_ms: int) -> None:
+    def __init__(self, reads: CoalescingReader, registry: Definitions, clock: Clock, stale_after_ms: int) -> None:
         self._reads = reads
         self._registry = registry
         self._clock = clock
