@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from benchmarks.parts import Bench, embedded
 from benchmarks.processes import OTHER_CORE, SERVER_CORE, Role, cpu_seconds, pin
+from cohort_store.clickhouse.client import connect
 from cohort_store.clocks import SystemClock
 from cohort_store.compiling import assign
 from cohort_store.definitions import parse_cohort
@@ -25,7 +26,6 @@ from cohort_store.settings import Settings
 from processors.backfill.filling_in import FillingIn, FillingParts
 from processors.backfill.ports import Part
 from processors.backfill.wanted import wanted
-from processors.clickhouse.client import connect
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
 from processors.embedded.history import EmbeddedHistory

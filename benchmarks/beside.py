@@ -41,6 +41,7 @@ from benchmarks.latency import (
 )
 from benchmarks.parts import Bench, embedded
 from benchmarks.processes import OTHER_CORE, SERVER_CORE, Role, pin
+from cohort_store.clickhouse.client import connect
 from cohort_store.clocks import SystemClock
 from cohort_store.compiling import assign, backfill
 from cohort_store.definitions import parse_cohort
@@ -50,7 +51,6 @@ from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, decode_registry, encode_registry
 from cohort_store.settings import Settings
 from processors.backfill.filling_in import FillingIn, FillingParts
-from processors.clickhouse.client import connect
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
 from processors.embedded.history import EmbeddedHistory

@@ -39,6 +39,7 @@ CHANGES = 1_000
 CHANGES_A_SECOND = 100
 EVALUATIONS = 100_000
 FLAGS = 20
+SECRET = "the-owners-key-of-this-measurement-0000000"
 MEGABYTE = 1_000_000
 COHORT = {"key": "buyers", "when": {"kind": "performed", "event": "purchase", "within": "7d"}}
 
@@ -153,7 +154,10 @@ async def measure(streams: int = STREAMS) -> Result:
         await mirror.publish(encode_registry(registry), registry.version)
         await mirror.aclose()
         log = bench.folder / "evaluator.log"
-        server = Role(["-m", "processors.cli", "evaluator"], bench.environment, SERVER_CORE, log)
+        key = bench.folder / "secret-key"
+        key.write_text(SECRET)
+        environment = {**bench.environment, "MUSTER_SECRET_KEY_FILE": str(key)}
+        server = Role(["-m", "processors.cli", "evaluator"], environment, SERVER_CORE, log)
         try:
             await _until_ready(port)
             before = _megabytes(server.pid)
@@ -219,7 +223,7 @@ async def _one(owner: _Owner, person: str, listener: _Listener) -> float:
 
 def _evaluate(port: int) -> float:
     """CPU microseconds an evaluation of a flag on a cohort, in this process."""
-    provider = MusterProvider(f"http://127.0.0.1:{port}", TOKEN)
+    provider = MusterProvider(f"http://127.0.0.1:{port}", SECRET)
     context = EvaluationContext("person-1")
     provider.initialize(context)
     try:

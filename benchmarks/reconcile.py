@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from benchmarks.backfill import FILL, FLOOR, PARTITIONS
 from benchmarks.parts import Bench, embedded
 from benchmarks.processes import OTHER_CORE, SERVER_CORE, Role, pin
+from cohort_store.clickhouse.client import connect
 from cohort_store.redis.wiring import connect_mirror
 from cohort_store.registry import Registry, decode_registry
-from processors.clickhouse.client import connect
 from processors.clickhouse.events import CREATE_SQL
 from processors.embedded.history import EmbeddedHistory
 from processors.reconcile.judged import judged_of, merged

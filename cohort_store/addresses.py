@@ -6,6 +6,7 @@ What is checked is the form. Whether anybody answers there shows when it is used
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from urllib.parse import SplitResult, urlsplit
 
 PORT_MAX = 65_535
@@ -43,6 +44,22 @@ def check_history(text: str) -> None:
     parts = _split(text)
     if text and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError("no URL of ClickHouse's HTTP interface; write http://user:password@host:8123/database")
+
+
+def check_network(text: str) -> None:
+    """An address, or a network of them."""
+    try:
+        ip_network(text.strip(), strict=False)
+    except ValueError:
+        raise ValueError(f"{text[:60]!r} is no address and no network; write 10.0.0.7 or 10.0.0.0/8") from None
+
+
+def check_origin(text: str) -> None:
+    """A site as a browser names it, or `*` for any."""
+    parts = _split(text)
+    is_bare = parts.scheme in ("http", "https") and parts.hostname and not (parts.path or parts.query or parts.fragment)
+    if text != "*" and not (is_bare and parts.username is None):
+        raise ValueError(f"{text[:60]!r} is no origin; write https://shop.example with its port and no path, or *")
 
 
 def _split(url: str) -> SplitResult:

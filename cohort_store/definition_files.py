@@ -30,7 +30,7 @@ class Name(NamedTuple):
     """What a definition is known by: the same key may be a cohort's and a flag's, and several teams'."""
 
     kind: str
-    """`cohort` or `flag`; or `list`, a part of a static list, which only the topic of definitions knows."""
+    """`cohort` or `flag`; or what only the topic of definitions knows: `list`, a part of a static list, and `key`."""
     team: int
     key: str
 
@@ -41,12 +41,12 @@ class Name(NamedTuple):
     def parse(cls, text: str) -> Name:
         """The inverse of `str()`; ValueError for anything else."""
         kind, team, key = text.split(":", 2)
-        if kind not in (COHORT, FLAG, LIST) or not key:
+        if kind not in (COHORT, FLAG, LIST, KEY) or not key:
             raise ValueError(f"{text[:80]!r} names no definition")
         return cls(kind, int(team), key)
 
 
-COHORT, FLAG, LIST = "cohort", "flag", "list"
+COHORT, FLAG, LIST, KEY = "cohort", "flag", "list", "key"
 
 
 @dataclass(frozen=True, slots=True)

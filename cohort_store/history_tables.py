@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from cohort_store.durations import parse_duration_ms
 
 ARCHIVE_TABLE = "events"
+CHANGES_TABLE = "membership_changes"
+"""Where control writes every change of membership; no setting."""
 POSTHOG_TABLE = "events"
 EXPRESSION_CHARACTERS_MAX = 2_000
 Schema = Literal["muster", "posthog", "mapped"]

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from cohort_store.addresses import check_brokers, check_history, check_view
+from cohort_store.addresses import check_brokers, check_history, check_network, check_origin, check_view
 from cohort_store.clocks import clock_from
 from cohort_store.history_tables import HistoryTables
 
@@ -80,7 +80,26 @@ class Settings(BaseSettings):
 
     evaluator_host: str = Field("127.0.0.1", description="Address that the evaluator listens on.")
     evaluator_port: int = Field(8_300, ge=0, le=65_535, description="Port that the evaluator listens on.")
-    tokens: dict[str, int] = Field({"phc_muster": 1}, description="API tokens, each with its team.")
+    evaluations_interval_s: float = Field(
+        60.0, ge=0, le=3_600, description="How often an evaluator tells Kafka how it answered flags; 0: never."
+    )
+    tokens: dict[str, int] = Field(
+        {"phc_muster": 1}, description="Public project tokens, each with its team: they evaluate and capture."
+    )
+    secret_key_file: str = Field(
+        "", description="File with a secret key of every right for team 1, as muster up makes one; empty: none."
+    )
+    rate_address_per_s: float = Field(0, ge=0, description="Requests a second of one client's address; 0: any number.")
+    rate_key_per_s: float = Field(0, ge=0, description="Requests a second of one token or key; 0: any number.")
+    rate_burst_s: float = Field(2, ge=0, le=3_600, description="So many seconds' worth of requests may come at once.")
+    trusted_proxies: list[str] = Field(
+        [], description="Addresses and networks of proxies whose X-Forwarded-For is believed."
+    )
+    cors_origins: list[str] = Field(
+        ["*"], description="Origins whose pages may evaluate and capture: https://shop.example, or * for any."
+    )
+    tls_certificate: str = Field("", description="PEM file of the evaluator's certificate chain; empty: plain HTTP.")
+    tls_key: str = Field("", validate_default=True, description="PEM file of that certificate's private key.")
     push_streams_max: int = Field(
         10_000, ge=0, le=1_000_000, description="Streams of changes that one evaluator keeps open; 0: none."
     )
@@ -117,6 +136,27 @@ class Settings(BaseSettings):
                 "persons are states, which beat all that events say later, and MUSTER_SOURCES has no topic that tells "
                 "of later ones; name one with the codec posthog_person, or leave persons out"
             )
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for each in value:
+            check_network(each)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for each in value:
+            check_origin(each)
+        return value
+
+    @field_validator("tls_key")
+    @classmethod
+    def _beside_its_certificate(cls, value: str, info: ValidationInfo) -> str:
+        if bool(value) is not bool(info.data.get("tls_certificate")):
+            raise ValueError("MUSTER_TLS_CERTIFICATE and MUSTER_TLS_KEY go together; set both, or neither")
         return value
 
     @property

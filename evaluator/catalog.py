@@ -9,6 +9,7 @@ from cohort_store.errors import BadDefinition
 from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView, view_of
 from cohort_store.registry import Registry, TeamRegistry
+from evaluator.access import Keyring, keyring_of
 from evaluator.flags import CompiledFlag, compile_flag
 
 
@@ -32,6 +33,8 @@ class Catalog:
 
     version: int
     teams: Mapping[int, TeamCatalog] = field(default_factory=dict)
+    keys: Keyring = field(default_factory=dict)
+    """Of all teams."""
 
     def team(self, team: int) -> TeamCatalog:
         """The team's part; an empty one where it has defined nothing."""
@@ -41,7 +44,9 @@ class Catalog:
 def compile_catalog(registry: Registry) -> Catalog:
     """Compile every team. Raises Crash where a registry was not made by `compiling.assign`."""
     return Catalog(
-        registry.version, {team: _compile_team(of_team, registry.version) for team, of_team in registry.teams.items()}
+        registry.version,
+        {team: _compile_team(of_team, registry.version) for team, of_team in registry.teams.items()},
+        keyring_of(key for of_team in registry.teams.values() for key in of_team.keys),
     )
 
 

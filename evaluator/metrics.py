@@ -55,6 +55,12 @@ class Metrics:
             "The registry version in force. Alert when evaluators differ for long.",
             registry=self.registry,
         )
+        self.refusals = Counter(
+            "muster_evaluator_refusals_total",
+            "Requests refused for who sent them, or how often. Alert on a rise of revoked: a key is still in use.",
+            ["why"],
+            registry=self.registry,
+        )
         self.flags_refused = Gauge(
             "muster_evaluator_flags_refused",
             "Flags in the registry that this version cannot read. Alert above 0.",
@@ -82,6 +88,10 @@ class Metrics:
         self._answered.inc(flags - unavailable)
         if unavailable:
             self._by_policy.inc(unavailable)
+
+    def refused(self, why: str) -> None:
+        """One request was refused; `why` is one of a few words."""
+        self.refusals.labels(why).inc()
 
     def read_called(self, reads: int, failed: bool) -> None:
         """One call of the membership store is over; `failed`: it came to nothing, or came too late."""

@@ -34,6 +34,8 @@ class RegistryFollower:
         self._report = report
         self._raw: bytes | None = None
         self.catalog = Catalog(0)
+        self.listeners: list[Callable[[], None]] = []
+        """Called whenever another catalog is in force."""
         self.loaded = False
         """Whether the mirror was read once; an empty mirror is an empty catalog."""
         self.refused = ""
@@ -87,6 +89,8 @@ class RegistryFollower:
             logger.warning("registry version %d is older than %d, which stays", catalog.version, self.catalog.version)
             return
         self.catalog = catalog
+        for listener in self.listeners:
+            listener()
         self._report(catalog.version, sum(len(team.refused) for team in catalog.teams.values()))
         for team in catalog.teams.values():
             for key, problem in team.refused.items():

@@ -8,28 +8,41 @@ import logging
 import resource
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from prometheus_client import disable_created_metrics
 
-from cohort_store.clocks import clock_from
+from cohort_store.clocks import Clock, clock_from
 from cohort_store.errors import Crash
+from cohort_store.flag_evaluations import EvaluationBook
+from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
+from evaluator.access import Access
 from evaluator.coalescing import CoalescingReader
+from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
+from evaluator.http.callers import parse_networks
+from evaluator.http.doorway import Doorway
+from evaluator.http.refusals import RefusalReport
 from evaluator.http.service import Service
+from evaluator.limits import RateLimiter
 from evaluator.metrics import Metrics
+from evaluator.past import PastMemberships
 from evaluator.push.feed import follow
 from evaluator.push.hub import Hub
 from evaluator.push.looking import StoreLooker
 from evaluator.push.metrics import PushMetrics
 from evaluator.registry import RegistryFollower
+from evaluator.reporting import EvaluationReporter
+from evaluator.tally import EvaluationTally
 
 BACKLOG = 1_024
 
@@ -51,6 +64,8 @@ logger = logging.getLogger(__name__)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered. Blocks. Logs to stderr."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # What matters of it is told once by who calls it, not at each attempt to reach a broker that is away.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # What is there by now stays until the end: no collection need look at it again.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX)
@@ -61,51 +76,116 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with service(settings) as parts:
-        await serve(Application(parts), settings, parts.push.end_all)
+        doorway = Doorway(
+            RefusalReport(parts.metrics),
+            origins=settings.cors_origins,
+            pace=_limiter(settings.rate_address_per_s, settings),
+            proxies=parse_networks(settings.trusted_proxies),
+        )
+        await serve(Application(parts, doorway=doorway), settings, parts.push.end_all)
 
 
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
     from cohort_store.redis.wiring import connect_mirror, connect_reader
-    from evaluator.kafka.changes import KafkaChanges
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
-    metrics = Metrics()
-
-    def catalog_replaced(version: int, refused: int) -> None:
-        metrics.catalog_replaced(version, refused)
-        push.definitions_replaced()
-
-    clock = clock_from(settings.clock)
-    registry = RegistryFollower(mirror, catalog_replaced, settings.shards)
+    metrics, clock = Metrics(), clock_from(settings.clock)
+    registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
+    following = asyncio.create_task(registry.follow())
     reads = CoalescingReader(reader, metrics.read_called)
-    push_metrics = PushMetrics(metrics.registry)
-    look = StoreLooker(reads, registry, clock, settings.max_hold_ms)
-    push = Hub(look, registry, settings.shards, streams_max=settings.push_streams_max, report=push_metrics.stream_ended)
-    push_metrics.show(push)
-    feed = KafkaChanges(settings.kafka, settings.partitions)
-    running = [asyncio.create_task(each) for each in (registry.follow(), push.run(), follow(feed, push))]
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
-        yield Service(
-            registry=registry,
-            reads=reads,
-            reader=reader,
-            clock=clock,
-            metrics=metrics,
-            push=push,
-            tokens=settings.tokens,
-            shards=settings.shards,
-            stale_after_ms=settings.max_hold_ms,
-        )
+        async with (
+            counting(settings, metrics, clock) as tally,
+            history_of(settings) as history,
+            pushing(settings, metrics, registry, StoreLooker(reads, registry, clock, settings.max_hold_ms)) as push,
+        ):
+            yield Service(
+                registry=registry,
+                reads=reads,
+                reader=reader,
+                clock=clock,
+                metrics=metrics,
+                tally=tally,
+                push=push,
+                access=access_of(settings),
+                shards=settings.shards,
+                stale_after_ms=settings.max_hold_ms,
+                past=history.past,
+                book=history.book,
+                key_limit=_limiter(settings.rate_key_per_s, settings),
+            )
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await reads.close()
+        await reader.aclose()
+        await mirror.aclose()
+
+
+class History(NamedTuple):
+    """What ClickHouse is asked. Both None where none is named."""
+
+    past: PastMemberships | None
+    book: EvaluationBook | None
+
+
+@asynccontextmanager
+async def history_of(settings: Settings) -> AsyncIterator[History]:
+    """The past in ClickHouse, which is connected to when it is first asked."""
+    from cohort_store.clickhouse.flag_evaluations import EvaluationsTable
+    from evaluator.clickhouse.past_memberships import ChangesReader
+
+    if not settings.clickhouse:
+        yield History(None, None)
+        return
+    past, book = ChangesReader(settings.clickhouse), EvaluationsTable(settings.clickhouse)
+    try:
+        yield History(past, book)
+    finally:
+        await past.close()
+        await book.close()
+
+
+@asynccontextmanager
+async def counting(settings: Settings, metrics: Metrics, clock: Clock) -> AsyncIterator[EvaluationTally]:
+    """Where answers are counted, with what tells Kafka and metrics of it in the background. Starts without Kafka."""
+    from evaluator.kafka.evaluation_log import KafkaEvaluationLog
+
+    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka)
+    reporter = EvaluationReporter(
+        tally, log, EvaluationMetrics(metrics.registry).folded, clock, interval_s=settings.evaluations_interval_s
+    )
+    reporting = asyncio.create_task(reporter.run(), name="evaluations")
+    try:
+        yield tally
+    finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+        await reporter.close()
+
+
+@asynccontextmanager
+async def pushing(
+    settings: Settings, metrics: Metrics, registry: RegistryFollower, look: StoreLooker
+) -> AsyncIterator[Hub]:
+    """Who listens to changes, which are followed from the first listener on. Starts without Kafka."""
+    from evaluator.kafka.changes import KafkaChanges
+
+    shown = PushMetrics(metrics.registry)
+    hub = Hub(look, registry, settings.shards, streams_max=settings.push_streams_max, report=shown.stream_ended)
+    shown.show(hub)
+    registry.listeners.append(hub.definitions_replaced)
+    feed = KafkaChanges(settings.kafka, settings.partitions)
+    running = [asyncio.create_task(hub.run(), name="push"), asyncio.create_task(follow(feed, hub), name="changes")]
+    try:
+        yield hub
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await reads.close()
-        await reader.aclose()
-        await mirror.aclose()
 
 
 async def serve(
@@ -116,6 +196,7 @@ async def serve(
     `before_end` is called when such a signal comes; what is answered by then is written out.
     Raises Crash for an address that cannot be listened on, or that somebody listens on already.
     """
+    certificate, key = _tls_files(settings)
     address = _free_address(settings.evaluator_host, settings.evaluator_port)
     server = Server(
         application,
@@ -127,6 +208,8 @@ async def serve(
         backlog=BACKLOG,
         backpressure=connections_max(settings),
         log_enabled=False,
+        ssl_cert=certificate,
+        ssl_key=key,
     )
 
     def stop() -> None:
@@ -136,8 +219,33 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    logger.info("serving on %s port %d", address, settings.evaluator_port)
+    logger.info("serving %s on %s port %d", "https" if certificate else "http", address, settings.evaluator_port)
     await server.serve()
+
+
+def access_of(settings: Settings) -> Access:
+    """What the settings open. Raises Crash where the file of the owner's key is not there, or holds no key."""
+    owners = read_secret_key(Path(settings.secret_key_file)) if settings.secret_key_file else None
+    return Access(settings.tokens, owners)
+
+
+def _limiter(per_s: float, settings: Settings) -> RateLimiter | None:
+    return RateLimiter(per_s, settings.rate_burst_s) if per_s else None
+
+
+def _tls_files(settings: Settings) -> tuple[Path | None, Path | None]:
+    """The server's certificate and key. Raises Crash where they cannot be read, or are no pair."""
+    if not settings.tls_certificate:
+        return None, None
+    certificate, key = Path(settings.tls_certificate), Path(settings.tls_key)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        raise Crash(
+            f"TLS cannot be served with {certificate} and {key} ({error}): let MUSTER_TLS_CERTIFICATE name a PEM file "
+            "with the certificate and those that signed it, and MUSTER_TLS_KEY one with its key, without a password"
+        ) from None
+    return certificate, key
 
 
 def connections_max(settings: Settings) -> int:

@@ -1,21 +1,24 @@
 """The topic of definitions as a value: what is in force at a marker, and what an apply writes.
 
 The topic holds one message a definition (its canonical JSON, or a tombstone) and, after all of one apply, a
-marker with that apply's id. A static list's ids stand in messages of their own, a part of the list each, which are
-known by the list's digest; the cohort's own message has the digest in place of them. Definitions take effect at the
-marker. Messages behind the last marker belong to an apply that ended half-way: the next one puts right what they left.
+marker with that apply's id. Access keys are definitions too, which no file has. A static list's ids stand in messages
+of their own, a part of the list each, which are known by the list's digest; the cohort's own message has the digest in
+place of them. Definitions take effect at the marker. Messages behind the last marker belong to an apply that ended
+half-way: the next one puts right what they left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
 
-from cohort_store.definition_files import COHORT, FLAG, LIST, Definitions, Name, place_of
+from cohort_store.access_keys import AccessKey
+from cohort_store.definition_files import COHORT, FLAG, KEY, LIST, Definitions, Name, place_of
 from cohort_store.definitions import parse_cohort, to_plain
 from cohort_store.errors import BadDefinition
 from cohort_store.flags import parse_flag, plain_flag
@@ -125,7 +128,9 @@ def plan_apply(before: Values, files: Definitions, *, prune: bool) -> PlannedApp
     Definitions that no file has stay as they are; with `prune` those of the teams that the files name are dropped.
     """
     wanted = canonical_values(files)
-    dropped = {name for name in before if prune and name.team in files.teams and name not in wanted}
+    dropped = {
+        name for name in before if prune and name.kind != KEY and name.team in files.teams and name not in wanted
+    }
     after = _without_orphans({name: value for name, value in before.items() if name not in dropped} | wanted)
     changes = [DefinitionChange(name, _action(before.get(name), value)) for name, value in wanted.items()]
     changes += [DefinitionChange(name, Action.DROPPED) for name in sorted(dropped)]
@@ -189,6 +194,7 @@ def registry_values(registry: Registry) -> dict[Name, bytes]:
     for team in registry.teams.values():
         found |= {Name(COHORT, team.team, cohort.key): canonical(cohort.source) for cohort in team.cohorts}
         found |= {Name(FLAG, team.team, flag["key"]): canonical(flag) for flag in team.flags}
+        found |= {Name(KEY, team.team, key.id): canonical(key) for key in team.keys}
     return found
 
 
@@ -231,7 +237,7 @@ def parse_values(values: Values, places: Mapping[Name, str] | None = None) -> De
     """The inverse of `canonical_values`. Raises BadDefinition for what this version cannot read."""
     cohorts, flags = {}, {}
     for name, value in values.items():
-        if name.kind == LIST:
+        if name.kind in (LIST, KEY):
             continue
         path = f"{name.kind} {name.key!r} of team {name.team}"
         try:
@@ -245,6 +251,16 @@ def parse_values(values: Values, places: Mapping[Name, str] | None = None) -> De
         else:
             flags[name] = parse_flag(plain, path)
     return Definitions(cohorts, flags, frozenset(name.team for name in values), places or {})
+
+
+def keys_in(values: Values) -> list[AccessKey]:
+    """The access keys among the values. One that this version cannot read is left out: it gives access to nothing."""
+    found = []
+    for name, value in values.items():
+        if name.kind == KEY:
+            with suppress(msgspec.MsgspecError):
+                found.append(msgspec.json.decode(value, type=AccessKey))
+    return found
 
 
 def _with_members(plain: Any, team: int, values: Values, path: str) -> Any:

@@ -29,6 +29,7 @@ from processors.definition_changes import (
     DefinitionsLog,
     Message,
     PlannedApply,
+    Values,
     cohort_ids,
     in_force,
     messages_for,
@@ -106,13 +107,13 @@ async def apply(
         definitions = await stack.enter_async_context(SinglePartitionLog(settings.kafka, DEFINITIONS))
         registry = await stack.enter_async_context(SinglePartitionLog(settings.kafka, REGISTRY))
         report = await apply_to(definitions, registry, wanted, prune=prune, dry_run=dry_run, deadline_s=deadline_s)
-    if report.registry_version is not None and not await _mirrored(settings, report.registry_version):
+    if report.registry_version is not None and not await mirrored(settings, report.registry_version):
         unseen = f"readers do not see version {report.registry_version} yet: Redis does not have it"
         return replace(report, warnings=(*report.warnings, f"{unseen}; control puts it there as soon as it can"))
     return report
 
 
-async def _mirrored(settings: Settings, version: int) -> bool:
+async def mirrored(settings: Settings, version: int) -> bool:
     """Whether the store's copy of the registry has that version in time."""
     mirror = connect_mirror(settings)
     try:
@@ -141,7 +142,9 @@ async def apply_to(
     if dry_run:
         return ApplyReport("", planned.changes, None, (), wanted.warnings)
     apply_id = await _write(definitions, log, planned)
-    compiled = await _compiled(known, apply_id, deadline_s) if apply_id else known.current
+    compiled = await until_compiled(known, apply_id, deadline_s) if apply_id else known.current
+    if apply_id and compiled.refused:
+        raise BadDefinition("", f"control refused apply {apply_id}, what was in force before stays: {compiled.refused}")
     notices = tuple(_notices(compiled, planned.changes))
     return ApplyReport(apply_id, planned.changes, compiled.version, notices, wanted.warnings)
 
@@ -159,13 +162,21 @@ async def _write(definitions: TopicLog, log: DefinitionsLog, planned: PlannedApp
     """The id to wait for: a new one, or the last one's where nothing is to be written; empty where there is none."""
     if not planned.changed and not log.tail:
         return log.last.id
+    return await write_values(definitions, log, planned.values)
+
+
+async def write_values(definitions: TopicLog, log: DefinitionsLog, values: Values) -> str:
+    """Bring exactly these values into force; the apply's id. `log` has been read to its end."""
     apply_id = uuid.uuid4().hex
-    await definitions.append(messages_for(log, planned.values, apply_id))
+    await definitions.append(messages_for(log, values, apply_id))
     return apply_id
 
 
-async def _compiled(known: RegistryLog, apply_id: str, deadline_s: float) -> Registry:
-    """The registry that names this apply. It may be there only briefly, so every one that passes is looked at."""
+async def until_compiled(known: RegistryLog, apply_id: str, deadline_s: float) -> Registry:
+    """The registry that names this apply, compiled or refused.
+
+    It may be there only briefly, so every one that passes is looked at. Raises NotCompiled after the deadline.
+    """
     try:
         async with asyncio.timeout(deadline_s):
             while (found := known.find(apply_id)) is None:
@@ -175,8 +186,6 @@ async def _compiled(known: RegistryLog, apply_id: str, deadline_s: float) -> Reg
             f"control has not compiled apply {apply_id} within {deadline_s:g} s: is `muster control` running? "
             "The definitions are written and take effect as soon as it does"
         ) from None
-    if found.refused:
-        raise BadDefinition("", f"control refused apply {apply_id}, what was in force before stays: {found.refused}")
     return found
 
 

@@ -16,7 +16,9 @@ DELTAS = "muster.deltas"
 DEFINITIONS = "muster.definitions"
 REGISTRY = "muster.registry"
 MEMBERSHIP_CHANGES = "muster.membership-changes"
+FLAG_EVALUATIONS = "muster.flag-evaluations"
 DEAD_LETTERS = "muster.dlq"
+AUDIT = "muster.audit"
 
 PARTITIONS_DEFAULT = 8
 MESSAGE_BYTES_MAX = 1_048_576
@@ -43,15 +45,21 @@ class BrokerUnreachable(Retry):
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What a topic has to be. ``compacted`` topics keep the newest message of each key for ever."""
+    """What a topic has to be.
+
+    ``compacted`` topics keep the newest message of each key for ever, ``endless`` ones all of them.
+    """
 
     name: str
     partitions: int
     compacted: bool = False
     bytes_max: int = MESSAGE_BYTES_MAX
+    endless: bool = False
 
     def configuration(self) -> dict[str, str]:
         policy = {"cleanup.policy": "compact"} if self.compacted else {}
+        if self.endless:
+            policy = {"retention.ms": "-1", "retention.bytes": "-1"}
         return {**policy, "max.message.bytes": str(self.bytes_max)}
 
 
@@ -63,7 +71,9 @@ def muster_topics(partitions: int = PARTITIONS_DEFAULT) -> tuple[TopicSpec, ...]
         TopicSpec(DEFINITIONS, 1, compacted=True),
         TopicSpec(REGISTRY, 1, compacted=True, bytes_max=REGISTRY_BYTES_MAX),
         TopicSpec(MEMBERSHIP_CHANGES, partitions),
+        TopicSpec(FLAG_EVALUATIONS, 1),
         TopicSpec(DEAD_LETTERS, 1, bytes_max=DEAD_LETTER_BYTES_MAX),
+        TopicSpec(AUDIT, 1, endless=True),
     )
 
 

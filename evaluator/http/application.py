@@ -14,7 +14,9 @@ from typing import Protocol
 import msgspec
 
 from evaluator.http.bodies import BODY_BYTES_MAX, too_large
-from evaluator.http.messages import Headers, Problem, ProblemBody, Request, Response
+from evaluator.http.doorway import AllHeaders, Doorway
+from evaluator.http.messages import Problem, ProblemBody, Request, Response
+from evaluator.http.refusals import RefusalReport, Refused
 from evaluator.http.routes import Router
 from evaluator.http.service import Service
 from evaluator.http.streaming import EventStream, StreamingExchange, write_out
@@ -28,9 +30,11 @@ class Scope(Protocol):
     method: str
     path: str
     query_string: str
+    client: str
+    """Whom the connection comes from: address and port."""
 
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> AllHeaders: ...
 
 
 class Exchange(StreamingExchange, Protocol):
@@ -46,22 +50,29 @@ class Exchange(StreamingExchange, Protocol):
 class Application:
     """Answers every request; nothing that a handler raises reaches the server."""
 
-    def __init__(self, service: Service, router: Router | None = None) -> None:
+    def __init__(self, service: Service, router: Router | None = None, doorway: Doorway | None = None) -> None:
         self._service = service
         self._router = router or Router()
+        self._doorway = doorway or Doorway(RefusalReport(service.metrics))
 
     async def __rsgi__(self, scope: Scope, protocol: Exchange) -> None:
         began = perf_counter()
-        route, is_read = "none", scope.method != "POST"
+        route, right, is_read = "none", None, scope.method != "POST"
         try:
+            if scope.method == "OPTIONS" and (preflight := self._doorway.preflight(scope, self._router)) is not None:
+                protocol.response_bytes(preflight.status, list(preflight.headers), b"")
+                return
             found, values = self._router.find(scope.method, scope.path)
-            route = found.template
+            route, right = found.template, found.right
+            self._doorway.check_pace(scope, right, began)
             body = await _body(scope, protocol) if found.method == "POST" else b""
             is_read = True
-            request = Request(scope.query_string, scope.headers, body, values)
+            request = Request(scope.query_string, scope.headers, body, values, right)
             response: Response | EventStream = await found.handler(self._service, request)
         except Problem as problem:
             response = problem.response()
+            if isinstance(problem, Refused):
+                self._doorway.tell(problem, scope, route, began)
             if not is_read:
                 # The server closes the connection then: without this word, clients would go on using it.
                 response = msgspec.structs.replace(response, headers=(*response.headers, ("connection", "close")))
@@ -69,10 +80,11 @@ class Application:
             logger.exception("%s %s failed", scope.method, scope.path)
             response = _SERVER_ERROR
         self._service.metrics.request_answered(route, response.status, perf_counter() - began)
+        more = self._doorway.origin_headers(scope, right)
         if isinstance(response, EventStream):
-            await write_out(response, protocol)
+            await write_out(response, protocol, more)
         else:
-            _send(protocol, response)
+            _send(protocol, response, more)
 
 
 async def empty_handler(_scope: Scope, protocol: Exchange) -> None:
@@ -101,6 +113,6 @@ async def _body(scope: Scope, protocol: Exchange) -> bytes:
     return bytes(body)
 
 
-def _send(protocol: Exchange, response: Response) -> None:
-    headers = [("content-type", response.content_type), *response.headers]
+def _send(protocol: Exchange, response: Response, more: tuple[tuple[str, str], ...] = ()) -> None:
+    headers = [("content-type", response.content_type), *response.headers, *more]
     protocol.response_bytes(response.status, headers, response.body)

@@ -68,13 +68,17 @@ class MembersAnswer(msgspec.Struct, frozen=True):
 
 async def get_cohorts(service: Service, request: Request) -> Response:
     catalog = service.authorized(request)
+    return answer(CohortsAnswer(service.registry.catalog.version, await cohort_rows(service, catalog)))
+
+
+async def cohort_rows(service: Service, catalog: TeamCatalog) -> list[CohortRow]:
+    """Every cohort of the team. Problem 503 where the store cannot be asked."""
     positions = await within_deadline(service.reader.positions(range(service.shards)))
     now = service.clock.now_ms()
     active = [cohort.handle for cohort in catalog.cohorts.values() if cohort.handle]
     asked = [*active, *(-handle for handle in active)]
     sizes = dict(zip(asked, await within_deadline(service.reader.sizes(asked)), strict=True))
-    rows = [_row(service, cohort, positions.values(), sizes, now) for cohort in catalog.cohorts.values()]
-    return answer(CohortsAnswer(service.registry.catalog.version, rows))
+    return [_row(service, cohort, positions.values(), sizes, now) for cohort in catalog.cohorts.values()]
 
 
 async def get_members(service: Service, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cohort_store.access_keys import Right
 from cohort_store.subjects import ID_BYTES_MAX
 from evaluator.catalog import Catalog, TeamCatalog
 from evaluator.http.bodies import decode_body
@@ -18,6 +19,8 @@ _decoder = msgspec.json.Decoder(ContextRequest)
 async def post_context(service: Service, request: Request) -> Response:
     team = service.authorized(request).team
     body = decode_body(request, _decoder)
+    if body.registry_version != service.registry.catalog.version:
+        service.authorized(msgspec.structs.replace(request, right=Right.READ_DEFINITIONS))
     watched, context = False, None
     if body.distinct_id is not None:
         distinct_id = _checked(str(body.distinct_id))

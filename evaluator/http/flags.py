@@ -82,6 +82,7 @@ async def post_flags(service: Service, request: Request) -> Response:
     except BadEvent as error:
         raise invalid("person_properties", error.reason, f"{error.detail}; send flat properties") from None
     service.metrics.flags_answered(len(answers), unavailable)
+    service.tally.count(catalog.team, answers.values())
     wants_muster = request.wants("x-muster", "muster")
     return answer(
         FlagsAnswer(

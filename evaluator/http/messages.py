@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from cohort_store.access_keys import Right
+
 JSON = "application/json"
 _encoder = msgspec.json.Encoder()
 
@@ -26,6 +28,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     headers: Headers
     body: bytes = b""
     path: Mapping[str, str] = {}
+    right: Right | None = None
+    """What the route needs; None where everybody may ask."""
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -51,7 +55,7 @@ class ProblemBody(msgspec.Struct, frozen=True):
     """The body of every 4xx and 5xx answer."""
 
     type: str
-    """validation_error, authentication_error, not_found, unavailable or server_error."""
+    """validation_error, authentication_error, throttled_error, not_found, unavailable or server_error."""
     code: str
     """A stable word for programs."""
     detail: str

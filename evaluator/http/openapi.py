@@ -14,12 +14,13 @@ from evaluator.http.messages import ProblemBody
 
 _STATUS = {
     400: "A field or parameter is missing or wrong; `attr` names it",
-    401: "No token, or an unknown one",
+    401: "No token or key, or one that is not known or counts no more",
+    403: "The token or key has not the right that this needs",
     404: "No such thing",
     409: "It exists, and cannot be answered in its present state",
     413: "The body is too long",
     415: "The body is packed in an unknown way",
-    429: "Too many of these at once; `detail` names the limit",
+    429: "Too many requests; `Retry-After` says in how many seconds to try again",
     503: "The membership store cannot be asked now",
 }
 EVENT_STREAM = "text/event-stream"
@@ -46,6 +47,8 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[int, ...] = ()
     secured: bool = False
+    token_in_query: bool = False
+    """Whether the query may bring it too: public tokens only."""
     unready: bool = False
     """Whether 503 comes with the answer's own body."""
     content_type: str = "text/plain"
@@ -92,7 +95,7 @@ def _operation(method: str, template: str, operation: Operation) -> dict[str, An
         content = {"application/json": {"schema": _ref(operation.request)}}
         described["requestBody"] = {"required": True, "content": content}
     if operation.secured:
-        described["security"] = [{"bearer": []}, {"token": []}]
+        described["security"] = [{"bearer": []}, *([{"token": []}] if operation.token_in_query else [])]
     return described
 
 

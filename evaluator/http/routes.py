@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from evaluator.http import cohorts, contexts, flags, health, openapi, persons, sse, why
+from cohort_store.access_keys import PUBLIC_RIGHTS, Right
+from evaluator.http import cohorts, contexts, explain, flags, health, openapi, persons, sse, stale, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 from evaluator.http.streaming import EventStream
@@ -24,10 +25,19 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
+    right: Right | None = None
+    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
+
+    def described(self) -> openapi.Operation:
+        """The operation, with what may be answered to everybody who needs a right."""
+        if self.right is None:
+            return self.operation
+        problems = tuple(sorted({*self.operation.problems, 401, 403, 429}))
+        return replace(self.operation, problems=problems, token_in_query=self.right in PUBLIC_RIGHTS)
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
-    return Response(200, openapi.document([(each.method, each.template, each.operation) for each in ROUTES]))
+    return Response(200, openapi.document([(each.method, each.template, each.described()) for each in ROUTES]))
 
 
 _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so does the header X-Muster.")
@@ -55,6 +65,32 @@ ROUTES: tuple[Route, ...] = (
             ),
             problems=(400, 401, 413, 415),
         ),
+        Right.EVALUATE,
+    ),
+    Route(
+        "POST",
+        "/flags/explain",
+        explain.post_explain,
+        openapi.Operation(
+            "Why flags answer what they do for a distinct id: every test of every condition set with what it found, "
+            "the hashes, each cohort with its own reason; with other properties or memberships, and at other instants",
+            explain.ExplainAnswer,
+            request=explain.ExplainRequest,
+            problems=(400, 401, 404, 409, 413, 415, 503),
+        ),
+        Right.EXPLAIN,
+    ),
+    Route(
+        "GET",
+        "/flags/stale",
+        stale.get_stale,
+        openapi.Operation(
+            "Flags that have had their day: never or no longer called, the same for everybody, or asking cohorts that "
+            "are empty, complete or gone; each with its evidence and a clean-up prompt for a coding assistant",
+            stale.StaleAnswer,
+            problems=(401, 503),
+        ),
+        Right.EXPLAIN,
     ),
     Route(
         "POST",
@@ -64,9 +100,9 @@ ROUTES: tuple[Route, ...] = (
             "One person's memberships and the flags' definitions: for deciding flags in a server of your own",
             ContextAnswer,
             request=ContextRequest,
-            problems=(400, 401, 413, 415, 503),
-            secured=True,
+            problems=(400, 413, 415, 503),
         ),
+        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -79,10 +115,10 @@ ROUTES: tuple[Route, ...] = (
                 openapi.Parameter("distinct_id", "query", "The person whose flags are told; absent: definitions."),
                 _LAST_EVENT_ID,
             ),
-            problems=(400, 401, 429, 503),
-            secured=True,
+            problems=(400, 503),
             content_type=openapi.EVENT_STREAM,
         ),
+        Right.EVALUATE,
     ),
     Route(
         "GET",
@@ -95,10 +131,10 @@ ROUTES: tuple[Route, ...] = (
                 openapi.Parameter("targetingKey", "query", "The person whose flags are meant; absent: all."),
                 _LAST_EVENT_ID,
             ),
-            problems=(400, 401, 429, 503),
-            secured=True,
+            problems=(400, 503),
             content_type=openapi.EVENT_STREAM,
         ),
+        Right.EVALUATE,
     ),
     Route(
         "GET",
@@ -110,6 +146,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(401, 503),
             secured=True,
         ),
+        Right.READ_DEFINITIONS,
     ),
     Route(
         "GET",
@@ -124,6 +161,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 404, 409, 503),
             secured=True,
         ),
+        Right.READ_MEMBERS,
     ),
     Route(
         "GET",
@@ -136,6 +174,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 503),
             secured=True,
         ),
+        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -148,6 +187,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 503),
             secured=True,
         ),
+        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -166,6 +206,7 @@ ROUTES: tuple[Route, ...] = (
             problems=(400, 401, 404, 409, 503),
             secured=True,
         ),
+        Right.EXPLAIN,
     ),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(

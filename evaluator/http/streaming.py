@@ -49,12 +49,12 @@ class StreamingExchange(Protocol):
     def response_stream(self, status: int, headers: list[tuple[str, str]]) -> Transport: ...
 
 
-async def write_out(response: EventStream, protocol: StreamingExchange) -> None:
+async def write_out(response: EventStream, protocol: StreamingExchange, more: tuple[tuple[str, str], ...] = ()) -> None:
     """Send what the stream holds, and what comes, until its end or until the client is gone."""
     stream = response.stream
     leaving = asyncio.create_task(_gone(protocol, stream))
     try:
-        headers = [*HEADERS, (STREAM_ID, stream.id)]
+        headers = [*HEADERS, (STREAM_ID, stream.id), *more]
         await _send(stream, protocol.response_stream(response.status, headers))
         await asyncio.wait([leaving], timeout=LINGER_S)
     finally:

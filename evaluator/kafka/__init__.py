@@ -1,1 +1,4 @@
-"""What the evaluator reads from Kafka. Foreign exceptions are translated once, into ``cohort_store.errors.Retry``."""
+"""Kafka as the evaluator sees it: what it tells others, and the changes that it follows.
+
+Only here, and in wiring.py, is aiokafka imported.
+"""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from cohort_store.clickhouse.client import RefusedRows
 from cohort_store.errors import Retry
 from cohort_store.forgetting import Origin
-from processors.clickhouse.client import RefusedRows
 from processors.router.ports import Message
 from processors.router.progress import Source
 

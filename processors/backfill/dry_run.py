@@ -75,7 +75,7 @@ class DryRun:
         for number in range(parts):
             async with aclosing(history.seeds(wanted, pruned_ms, Part(number, parts))) as blocks:
                 async for block in blocks:
-                    for piece in pieces(block, PIECE_PERSONS):
+                    for piece in pieces(block, lambda: PIECE_PERSONS):
                         await self._compare(piece, pruned_ms, found)
             told(number + 1)
         return found

@@ -7,9 +7,8 @@ read once it holds everything before. What both have is the same entry twice.
 **Seeds are pruned at an instant that every shard has passed**, and a little before, since a pruned state answers from
 its instant on: a store that lost its last seconds is then still behind it.
 
-**Live events wait for no more than PIECE_PERSONS seeds**: those go into the same topic, of few shards at a time, and
-the next are sent when owners have folded them, and had a rest from it. So owners who are busy slow this down, and it
-slows them by a bounded share; it gets at least what is left of a turn without the rest.
+**Live events wait for few seeds at a time**: those go into the same topic, of few shards, and the next are sent when
+owners have folded them, and had a rest from it (pace.py).
 
 **Whose each distinct id is** goes before a team's first seeds: what told it came, as a rule, before anything was
 defined that routers would have read it for.
@@ -29,6 +28,7 @@ whole; one that began anew once more in the meantime is not.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from time import monotonic
@@ -65,10 +65,6 @@ from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
-REST = 0.5
-"""How long owners rest from seeds, in the time that the last ones took."""
-REST_S_MAX = 0.5
-"""So that seeds get their share where owners are that busy."""
 
 _decode = msgspec.json.Decoder(FillingStatus).decode
 _Row = TypeVar("_Row")
@@ -156,7 +152,7 @@ class FillingIn:
         is_everywhere = True
         if asking:
             self._history = self._parts.history.read_as(run.reading if run else Reading())
-            self._pace = Pace(run.persons_per_s if run else None)
+            self._pace = Pace(run.persons_per_s if run else None, hurries=bool(began))
             await self._begin(registry, handles, began, run)
             # A version that awaits its history awaits it in every shard.
             only = None if any(wanted(registry)) else frozenset(began)
@@ -298,7 +294,7 @@ class FillingIn:
         """Send deltas at the pace at which owners fold them, those of some shards or of all. How many there were."""
         parts, count, noted_s = self._parts, 0, self._parts.elapsed_s()
         behind = dict(self._status.behind)
-        async for piece in by_shards(blocks, parts.shards, self._pace.piece_persons):
+        async for piece in by_shards(blocks, parts.shards, lambda: self._pace.piece_persons):
             packer, of_piece = Packer(parts.shards, parts.partitions), set[int]()
             for delta in piece:
                 shard = shard_of(delta.subject, parts.shards)
@@ -308,12 +304,14 @@ class FillingIn:
             await self._until_free()
             sent_s = parts.elapsed_s()
             self._pace.take(packer.count, sent_s)
-            sent = await parts.deltas.send(packer.seeds(registry_version))
+            messages = packer.seeds(registry_version)
+            sent = await parts.deltas.send(messages)
+            self._pace.traffic.sent(sent, Counter(message.partition for message in messages), parts.elapsed_s())
             behind.update(sent)
             count += packer.count
             # Those alone that had something to fold: the others tell where they are twice a second.
             await self._until_folded(sent, of_piece)
-            await asyncio.sleep(min(REST * (parts.elapsed_s() - sent_s), REST_S_MAX))
+            await asyncio.sleep(self._pace.rest_s(parts.elapsed_s() - sent_s))
             if parts.elapsed_s() - noted_s >= LOOK_S:
                 noted_s = parts.elapsed_s()
                 await self._note(msgspec.structs.replace(self._status, of_part=count))

@@ -1,9 +1,23 @@
-"""How fast persons are sent where somebody set a bound. Pure: instants come from a monotonic clock of the caller's."""
+"""How fast persons are sent, and how many at a time. Pure: instants come from a monotonic clock of the caller's.
+
+Where live events come in, they wait behind seeds in the same topic. So seeds yield: few at a time go, and the owners
+rest from them for a share of the time that those took to be folded, the wait for live events included. Owners who are
+busy slow seeds down, and seeds slow owners down by a bounded share. Where none come in, nobody is in their way. Shards
+that lost what they had answer nothing until they have it again: what they wait for hurries.
+"""
 
 from __future__ import annotations
 
+from processors.backfill.traffic import Traffic
+
 PIECE_PERSONS = 1_000
 """Persons who are sent at a time, at most."""
+LIVE_PIECE_PERSONS = 150
+"""The same where live events wait behind them: an owner takes some 10 ms for these."""
+REST = 0.5
+"""How long owners rest from seeds, in the time that the last ones took."""
+REST_S_MAX = 0.5
+"""So that seeds get their share where owners are that busy."""
 
 
 class Pace:
@@ -13,9 +27,11 @@ class Pace:
     used is not saved up: a run that rested goes on at the same pace.
     """
 
-    def __init__(self, persons_per_s: int | None = None) -> None:
+    def __init__(self, persons_per_s: int | None = None, *, hurries: bool = False) -> None:
         self._persons_per_s = persons_per_s
+        self._hurries = hurries
         self._free_s = float("-inf")
+        self.traffic = Traffic()
 
     @property
     def is_bounded(self) -> bool:
@@ -25,11 +41,16 @@ class Pace:
     @property
     def piece_persons(self) -> int:
         """How many to send at a time: no more than a second's."""
-        return PIECE_PERSONS if self._persons_per_s is None else min(PIECE_PERSONS, self._persons_per_s)
+        most = LIVE_PIECE_PERSONS if self.traffic.is_live and not self._hurries else PIECE_PERSONS
+        return min(most, PIECE_PERSONS, self._persons_per_s or most)
 
     def wait_s(self, now_s: float) -> float:
         """How long the next piece has to wait; 0.0: not at all."""
         return max(0.0, self._free_s - now_s)
+
+    def rest_s(self, took_s: float) -> float:
+        """How long owners rest behind a piece that was folded within that time."""
+        return min(REST * took_s, REST_S_MAX) if self.traffic.is_live else 0.0
 
     def take(self, persons: int, now_s: float) -> None:
         """So many are sent at `now_s`."""

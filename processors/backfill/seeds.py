@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from cohort_store.deltas import PERSON_REGISTER, Delta, RegisterWrite
@@ -28,8 +28,10 @@ def delta_of_pair(team: int, pair: Pair) -> Delta:
     return Delta(Subject(team, DISTINCT_ID, pair.distinct_id), (), (write,))
 
 
-async def by_shards(blocks: AsyncIterator[Sequence[Delta]], shards: int, size: int) -> AsyncIterator[Sequence[Delta]]:
-    """The same in pieces of so many, each of few shards.
+async def by_shards(
+    blocks: AsyncIterator[Sequence[Delta]], shards: int, size: Callable[[], int]
+) -> AsyncIterator[Sequence[Delta]]:
+    """The same in pieces, each of few shards, and of as many as `size` says when it is taken.
 
     Why: a commit costs a shard about the same for one record as for thirty.
     """
@@ -48,7 +50,10 @@ def _sorted(deltas: list[Delta], shards: int) -> list[Delta]:
     return sorted(deltas, key=lambda delta: shard_of(delta.subject, shards))
 
 
-def pieces(block: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
+def pieces(block: Sequence[_Row], size: Callable[[], int]) -> Iterator[Sequence[_Row]]:
     """The block, so many rows at a time."""
-    for first in range(0, len(block), size):
-        yield block[first : first + size]
+    first = 0
+    while first < len(block):
+        behind = first + size()
+        yield block[first:behind]
+        first = behind

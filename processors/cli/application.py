@@ -12,10 +12,13 @@ import typer
 from cohort_store.errors import MusterError, Retry
 from processors.cli import (
     apply,
+    audit,
     backfill,
     doctor,
+    flag,
     forget,
     importing,
+    keys,
     members,
     offline,
     past,
@@ -23,6 +26,7 @@ from processors.cli import (
     reconcile,
     roles,
     send,
+    stale,
     status,
     testing,
     up,
@@ -87,8 +91,8 @@ def build() -> typer.Typer:
     )
     app.callback()(_shared)
     for module in (
-        *(up, apply, importing, preview, backfill, reconcile, send, status, members, past, why, forget),
-        *(offline, testing, watch, doctor, roles),
+        *(up, apply, importing, preview, backfill, reconcile, send, status, members, past, why, flag, stale, forget),
+        *(offline, testing, watch, doctor, keys, audit, roles),
     ):
         module.register(app)
     return app

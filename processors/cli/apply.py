@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from cohort_store.durations import format_instant
+from processors.access.audit import Act, some
+from processors.cli.audited import audited
 from processors.cli.invocation import Json, invocation, run_async, warn
 
 if TYPE_CHECKING:
@@ -52,7 +54,13 @@ def apply(
     from processors import definitions_log
 
     shared = invocation(context, as_json)
-    report = run_async(definitions_log.apply(shared.settings(), files, prune=prune, dry_run=dry_run))
+    settings = shared.settings()
+    if dry_run:
+        report = run_async(definitions_log.apply(settings, files, prune=prune, dry_run=True))
+    else:
+        with audited(shared, settings, Act.APPLY, prune=prune, files=some([str(each) for each in files])) as account:
+            report = run_async(definitions_log.apply(settings, files, prune=prune, dry_run=False))
+            account.about |= _account_of(report)
     warn(shared, report.warnings)
     shared.answer(_plain(report), lambda console: _show(console, report))
 
@@ -64,6 +72,12 @@ def summary(report: ApplyReport) -> str:
     if report.registry_version is None:
         return f"{done} (a dry run: nothing was written)"
     return f"{done}; in force with registry version {report.registry_version}"
+
+
+def _account_of(report: ApplyReport) -> dict[str, Any]:
+    """What the account of an apply says that it did."""
+    changes = [f"{each.action} {each.name}" for each in report.changes if each.action.value != "unchanged"]
+    return {"apply": report.id, "registry_version": report.registry_version, "changes": some(changes)}
 
 
 def _plain(report: ApplyReport) -> dict[str, Any]:

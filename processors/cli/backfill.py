@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -14,6 +15,8 @@ from cohort_store.clocks import clock_from
 from cohort_store.durations import format_duration, format_instant
 from cohort_store.registry import Cohort, Fill
 from cohort_store.settings import Settings
+from processors.access.audit import Act, some
+from processors.cli.audited import audited
 from processors.cli.file_options import instant_of
 from processors.cli.invocation import (
     CANCELLED,
@@ -122,9 +125,14 @@ def _do(shared: Invocation, settings: Settings, word: str) -> None:
     if word == "cancel":
         from processors.cli.backfill_runs import cancel
 
-        _show_cancelled(shared, run_async(cancel(settings)))
+        with audited(shared, settings, Act.CANCEL_BACKFILL) as account:
+            cancelled = run_async(cancel(settings))
+            account.about["left"] = some([] if cancelled is None else [cohort for _, cohort, _ in cancelled.left])
+        _show_cancelled(shared, cancelled)
         return
-    found = run_async(_list(settings, None if word == "list" else word == "pause"))
+    act = {"pause": Act.PAUSE_BACKFILL, "resume": Act.RESUME_BACKFILL}.get(word)
+    with nullcontext() if act is None else audited(shared, settings, act):
+        found = run_async(_list(settings, None if word == "list" else word == "pause"))
     shared.answer(found, lambda console: _show_list(console, found))
 
 
@@ -157,7 +165,9 @@ def _fill(shared: Invocation, settings: Settings, named: tuple[int, Sequence[str
     if not chosen:
         _nothing(shared, named[0])
     try:
-        ended = run_async(run(settings, chosen, how, shared.as_json))
+        with audited(shared, settings, Act.BACKFILL, named[0], cohorts=some(names), **how._asdict()) as account:
+            ended = run_async(run(settings, chosen, how, shared.as_json))
+            account.about["ended"] = ended.outcome
     except KeyboardInterrupt:
         shared.errors.print("It goes on: muster backfill list says how far it is, muster backfill cancel stops it.")
         raise

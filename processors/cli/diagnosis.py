@@ -9,6 +9,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import NamedTuple
 
+from cohort_store.clickhouse.client import connect, translated
 from cohort_store.clocks import clock_from
 from cohort_store.durations import UNITS_MS, format_duration
 from cohort_store.errors import MusterError
@@ -19,7 +20,6 @@ from cohort_store.redis.wiring import connect_mirror, connect_reader, connect_st
 from cohort_store.registry import Registry, decode_registry
 from cohort_store.settings import Settings
 from processors.cli.web import get, url_of
-from processors.clickhouse.client import connect, translated
 from processors.kafka.inspection import ClusterSeen, look
 
 CHECK_S_MAX = 15.0

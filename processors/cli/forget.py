@@ -13,6 +13,8 @@ from rich.console import Console
 from cohort_store.clocks import clock_from
 from cohort_store.durations import UNITS_MS, format_instant
 from cohort_store.settings import Settings
+from processors.access.audit import Act, pseudonym
+from processors.cli.audited import audited
 from processors.cli.invocation import TEAM_DEFAULT, Failed, Json, Team, invocation, run_async
 from processors.cli.invocation import subject_id as checked_id
 
@@ -58,7 +60,9 @@ def forget(
     found = run_async(_look_up(settings, (team, checked_id(person)), named))
     if not yes and not typer.confirm(_question(found), err=True):
         raise Failed("nothing was erased")
-    done = run_async(_forget(settings, found))
+    person = pseudonym(found.person.team, found.person.id)
+    with audited(shared, settings, Act.FORGET, found.person.team, person=person):
+        done = run_async(_forget(settings, found))
     shared.answer(done, lambda console: _show(console, done))
 
 

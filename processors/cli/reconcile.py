@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -15,6 +16,8 @@ from rich.table import Table
 
 from cohort_store.durations import format_instant
 from cohort_store.settings import Settings
+from processors.access.audit import Act, some
+from processors.cli.audited import audited
 from processors.cli.invocation import FAILED, TEAM_DEFAULT, Failed, Json, Team, invocation, output, run_async
 
 if TYPE_CHECKING:
@@ -64,7 +67,9 @@ def reconcile(
     if not settings.clickhouse:
         raise Failed("there is no ClickHouse to compare with: set MUSTER_CLICKHOUSE")
     chosen = random.sample(range(settings.shards), _shards_of(sample, settings.shards))
-    found = run_async(_reconcile(settings, team, cohorts, chosen, repairing=repair, quiet=shared.as_json))
+    account = audited(shared, settings, Act.REPAIR, team, cohorts=some(cohorts)) if repair else nullcontext()
+    with account:
+        found = run_async(_reconcile(settings, team, cohorts, chosen, repairing=repair, quiet=shared.as_json))
     plain = {"agreements": msgspec.to_builtins(found.agreements), "explained": msgspec.to_builtins(found.explained)}
     shared.answer(plain, lambda console: _show(console, found))
     if any(not each.repaired for agreement in found.agreements for each in agreement.drifted):

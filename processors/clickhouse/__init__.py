@@ -1,1 +1,1 @@
-"""ClickHouse as the processors see it: tables, statements and sinks. Only here is clickhouse-connect imported."""
+"""ClickHouse as the processors see it: tables, statements and sinks."""

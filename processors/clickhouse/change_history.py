@@ -16,9 +16,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cohort_store.changes import ENTERED, LEFT
+from cohort_store.clickhouse.client import connect, translated
 from cohort_store.subjects import PERSON
 from processors.clickhouse.changes import TABLE
-from processors.clickhouse.client import connect, translated
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cohort_store.changes import Cause, Change, subject_of
+from cohort_store.clickhouse.client import check_address, connect, translated
 from cohort_store.forgetting import Forgettings
-from processors.clickhouse.client import check_address, connect, translated
+from cohort_store.history_tables import CHANGES_TABLE
 from processors.clickhouse.forgotten import ForgottenTable
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient
 
-TABLE = "membership_changes"
+TABLE = CHANGES_TABLE
 BATCH_ROWS_MAX = 5_000
 
 CREATE_SQL = f"""

@@ -9,9 +9,9 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
+from cohort_store.clickhouse.client import connected
 from cohort_store.forgetting import Forgettings
 from cohort_store.subjects import PERSON, Subject
-from processors.clickhouse.client import connected
 from processors.clickhouse.forgotten import ForgottenTable
 from processors.reconcile.ports import Agreement
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cohort_store.clickhouse.client import connected
 from cohort_store.deltas import Erasure
 from cohort_store.subjects import Subject
 from processors.clickhouse import changes, drift, events
-from processors.clickhouse.client import connected
 from processors.clickhouse.event_owners import OF_TEAM, paired
 from processors.clickhouse.forgotten import ForgottenTable
 from processors.clickhouse.translation import literals

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cohort_store.clickhouse.client import connect, content_refused, translated
 from cohort_store.errors import Retry
-from processors.clickhouse.client import connect, content_refused, translated
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient

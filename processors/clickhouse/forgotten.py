@@ -18,11 +18,11 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cohort_store.clickhouse.client import connect, translated
 from cohort_store.deltas import Erasure
 from cohort_store.errors import Retry
 from cohort_store.forgetting import Forgettings
 from cohort_store.subjects import Subject
-from processors.clickhouse.client import connect, translated
 from processors.forgetting.ports import Kept
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cohort_store.clickhouse.client import CONTENT_CODES, connected
 from cohort_store.errors import Crash
-from processors.clickhouse.client import CONTENT_CODES, connected
 from processors.clickhouse.history_source import Expression, HistorySource
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Collection, Mapping
 from time import monotonic
 
+from cohort_store.clickhouse.client import connected
 from cohort_store.clocks import Clock
 from cohort_store.durations import format_duration, format_instant
 from processors.backfill.ports import farthest_behind
-from processors.clickhouse.client import connected
 from processors.clickhouse.history_source import HistorySource
 from processors.clickhouse.translation import literals
 from processors.router.progress import Source

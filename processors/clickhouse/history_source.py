@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cohort_store.clickhouse.client import database_of
 from cohort_store.history_tables import ARCHIVE_TABLE, POSTHOG_TABLE, HistoryTables, PersonsTable
 from cohort_store.person_updates import STATE_VERSION_MAX
 from cohort_store.settings import Settings
 from cohort_store.subjects import ID_BYTES_MAX
-from processors.clickhouse.client import database_of
 from processors.clickhouse.translation import literals
 from processors.codecs.event import NAME_CHARACTERS_MAX, YEAR_2000_MS
 from processors.codecs.posthog import NOBODY

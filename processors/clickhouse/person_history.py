@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from processors.clickhouse.client import connected
+from cohort_store.clickhouse.client import connected
 from processors.clickhouse.event_owners import OF_TEAM, begins, paired
 from processors.clickhouse.events import EVENT_KEY
 from processors.clickhouse.history_check import is_there

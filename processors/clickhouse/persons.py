@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from processors.clickhouse.client import connected
+from cohort_store.clickhouse.client import connected
 from processors.clickhouse.event_owners import persons_count
 from processors.clickhouse.history_check import is_there
 from processors.clickhouse.history_source import ARCHIVE, HistorySource

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from cohort_store.clickhouse.client import connected
 from cohort_store.definitions import Node
-from processors.clickhouse.client import connected
 from processors.clickhouse.event_owners import begins, owned, stated
 from processors.clickhouse.history_check import is_there
 from processors.clickhouse.history_source import HistorySource

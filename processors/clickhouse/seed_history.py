@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from cohort_store.clickhouse.client import OutOfMemory, connected, trouble_of
 from cohort_store.errors import Retry
 from processors.backfill.ports import Pair, Part, Reading, Seed, TooLarge
 from processors.backfill.wanted import Wanted
-from processors.clickhouse.client import OutOfMemory, connected, trouble_of
 from processors.clickhouse.event_owners import PERSON, begins, owned, pairs, persons_count
 from processors.clickhouse.history_check import check_history
 from processors.clickhouse.history_source import ARCHIVE, HistorySource

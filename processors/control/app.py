@@ -1,4 +1,4 @@
-"""The Faust app: two agents, ten timers, two windowed tables and three web views.
+"""The Faust app: three agents, ten timers, two windowed tables and three web views.
 
 Its topics must exist before it starts, with their exact partitions (`topics_of`): it waits for ever otherwise.
 Only the process that owns the one partition of `muster.definitions` changes the registry; should two believe so,
@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import faust
 import msgspec
@@ -21,11 +21,12 @@ from faust.types import TP
 from cohort_store.changes import Change
 from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
-from cohort_store.kafka.topics import DEFINITIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
+from cohort_store.flag_evaluations import FlagEvaluations
+from cohort_store.kafka.topics import DEFINITIONS, FLAG_EVALUATIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
 from cohort_store.ports import MembershipReader
 from cohort_store.settings import Settings
 from processors.backfill.filling_in import FillingIn
-from processors.control.books import History, read_change, write_down
+from processors.control.books import Sink, read_change, read_evaluations, write_down
 from processors.control.compiler import Compiler
 from processors.control.filling import Filling
 from processors.control.flow import FlowTables
@@ -93,7 +94,8 @@ class Parts:
 
     compiler: Compiler
     reader: MembershipReader
-    history: History | None
+    history: Sink[Change] | None
+    evaluations: Sink[FlagEvaluations] | None
     sources: Callable[[], Awaitable[Mapping[str, tuple[int, ...]]]]
     ends: Ends
     filling: Filling
@@ -129,6 +131,8 @@ def build_app(settings: Settings, parts: Parts) -> faust.App:
     turns = _Turns(app)
     _compile_definitions(app, parts, turns)
     _keep_books(app, parts, flow)
+    if parts.evaluations is not None:
+        _keep_evaluations(app, parts.evaluations)
     _tend_versions(turns, settings, parts)
     _tend(turns, settings, parts, flow)
     _show(app, settings, parts, flow)
@@ -185,22 +189,35 @@ def _keep_books(app: faust.App, parts: Parts, flow: FlowTables) -> None:
     async def changes(stream: Any) -> None:
         batches: AsyncIterable[Sequence[Any]] = stream.take_events(BATCH_CHANGES_MAX, within=BATCH_WAIT_S)
         async for events in batches:
-            read = list(_changes(events))
+            read = list(_read(events, read_change))
             if parts.history is not None:
                 await write_down(parts.history, [change for _, change in read])
             for partition in {partition for partition, _ in read}:
                 flow.count(partition, [change for came_from, change in read if came_from == partition])
 
 
-def _changes(events: Sequence[Any]) -> Iterator[tuple[int, Change]]:
-    """The changes of a batch, each with the partition that it was read from; what is none is skipped."""
+def _keep_evaluations(app: faust.App, sink: Sink[FlagEvaluations]) -> None:
+    topic = app.topic(FLAG_EVALUATIONS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    @app.agent(topic)
+    async def evaluations(stream: Any) -> None:
+        batches: AsyncIterable[Sequence[Any]] = stream.take_events(BATCH_CHANGES_MAX, within=BATCH_WAIT_S)
+        async for events in batches:
+            await write_down(sink, [counted for _, counted in _read(events, read_evaluations)])
+
+
+T = TypeVar("T")
+
+
+def _read(events: Sequence[Any], read: Callable[[bytes], T]) -> Iterator[tuple[int, T]]:
+    """What a batch holds, each with the partition that it was read from; what cannot be read is skipped."""
     for event in events:
         try:
-            yield event.message.partition, read_change(event.value or b"")
+            yield event.message.partition, read(event.value or b"")
         except ValueError as error:
             message = event.message
             _log.warning(
-                "control: %s[%d] at %d is no change: %s", message.topic, message.partition, message.offset, error
+                "control: %s[%d] at %d cannot be read: %s", message.topic, message.partition, message.offset, error
             )
 
 

@@ -16,10 +16,11 @@ from cohort_store import compiling
 from cohort_store.clocks import Clock
 from cohort_store.definition_files import LIST, Name, check_whole
 from cohort_store.errors import BadDefinition, Crash, Retry
+from cohort_store.flag_changes import dated
 from cohort_store.flags import plain_flag
 from cohort_store.kafka.topics import REGISTRY_BYTES_MAX
 from cohort_store.ports import RegistryMirror
-from cohort_store.registry import Registry, check_shards, decode_registry, encode_registry
+from cohort_store.registry import Registry, check_shards, decode_registry, encode_registry, with_keys
 from processors.control.registry_log import RegistryLog
 from processors.definition_changes import (
     Applied,
@@ -27,6 +28,7 @@ from processors.definition_changes import (
     Message,
     Values,
     cohort_ids,
+    keys_in,
     list_of,
     lists_needed,
     messages_for,
@@ -49,7 +51,11 @@ _log = logging.getLogger(__name__)
 
 
 def compiled(registry: Registry, applied: Applied, now: int) -> Registry:
-    """The next registry: with the apply's definitions in force, or as before, with the reason of the refusal."""
+    """The next registry: with the apply's definitions in force, or as before, with the reason of the refusal.
+
+    Its access keys take force in any case: a key that was revoked must not live on because a cohort is refused.
+    """
+    registry = with_keys(registry, keys_in(applied.values))
     try:
         definitions = parse_values(applied.values)
         check_whole(definitions, cohort_ids(registry))
@@ -58,6 +64,7 @@ def compiled(registry: Registry, applied: Applied, now: int) -> Registry:
             flags.setdefault(name.team, []).append(plain_flag(flag))
         cohorts = list(definitions.cohorts.values())
         following = compiling.assign(registry, cohorts, flags, applied=applied.id, now=now)
+        following = dated(registry, following, now)
         _check_size(following)
     except BadDefinition as refusal:
         return msgspec.structs.replace(registry, version=registry.version + 1, applied=applied.id, refused=str(refusal))

@@ -7,6 +7,7 @@ import logging
 import time
 from contextlib import AsyncExitStack
 
+from cohort_store.clickhouse.flag_evaluations import EvaluationsTable
 from cohort_store.clocks import SystemClock, clock_from
 from cohort_store.errors import Crash, Retry
 from cohort_store.kafka import clients
@@ -98,8 +99,10 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
     stack.push_async_callback(mirror.aclose)
     stack.push_async_callback(reader.aclose)
     history = ChangesTable(settings.clickhouse) if settings.clickhouse else None
-    if history is not None:
-        stack.push_async_callback(history.close)
+    evaluations = EvaluationsTable(settings.clickhouse) if settings.clickhouse else None
+    for table in (history, evaluations):
+        if table is not None:
+            stack.push_async_callback(table.close)
     clock = clock_from(settings.clock)
     producer = clients.producer(settings.kafka)
     await producer.start()
@@ -110,6 +113,7 @@ async def _connected(settings: Settings, stack: AsyncExitStack) -> Parts:
         compiler=compiler,
         reader=reader,
         history=history,
+        evaluations=evaluations,
         sources=lambda: partitions_of(settings.kafka, settings.sources),
         ends=lambda: ends_of_deltas(settings.kafka, range(settings.partitions)),
         filling=Filling(deltas, settings.shards, settings.partitions),

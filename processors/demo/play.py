@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from cohort_store.clickhouse.client import connect
 from cohort_store.durations import format_instant
 from cohort_store.errors import Retry
 from cohort_store.kafka.topics import EVENTS
@@ -18,7 +19,6 @@ from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, decode_registry
 from processors.backfill.filling_in import noted_status
 from processors.cli.apply import summary
-from processors.clickhouse.client import connect
 from processors.control.life import building
 from processors.definitions_log import apply
 from processors.demo.display import Display, bar_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from processors.clickhouse.client import translated
+from cohort_store.clickhouse.client import translated
 
 SQL = Path(__file__).with_name("reference.sql")
 """Two statements: the events up to an instant, and everybody's cohorts among them."""

@@ -90,7 +90,7 @@ class Stage:
 
     async def standing(self) -> Standing:
         """What it says of all cohorts."""
-        told = await asyncio.to_thread(self._http, f"/cohorts?token={self._token}", None)
+        told = await asyncio.to_thread(self._http, "/cohorts", None)
         return Standing(told["registry_version"], {each["key"]: Status(each["status"]) for each in told["cohorts"]})
 
     @property
@@ -102,7 +102,7 @@ class Stage:
         request = urllib.request.Request(
             f"http://{settings.evaluator_host}:{settings.evaluator_port}{path}",
             data=None if body is None else json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json", "authorization": f"Bearer {self.installation.secret_key}"},
         )
         try:
             with urllib.request.urlopen(request, timeout=HTTP_S_MAX) as response:  # noqa: S310 - an address of our own

@@ -32,7 +32,8 @@ if sys.platform == "linux":
     ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
 if os.getppid() != parent:
     sys.exit(70)
-os.execvp(sys.argv[2], sys.argv[2:])
+os.nice(int(sys.argv[2]))
+os.execvp(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -42,7 +43,7 @@ class ChildSpec:
 
     ``ready`` is asked again and again and must return at once or within a second or so; ``stop_signal`` asks
     the child to end, and SIGKILL follows after ``stop_deadline_s``. ``inherit`` are file numbers that the
-    child keeps open.
+    child keeps open. ``niceness`` is how far it stands back where others want the processor too, 0 to 19.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ChildSpec:
     ready: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
     inherit: Sequence[int] = ()
+    niceness: int = 0
     ready_deadline_s: float = READY_DEADLINE_S
     stop_deadline_s: float = STOP_DEADLINE_S
     stop_signal: signal.Signals = signal.SIGTERM
@@ -85,7 +87,7 @@ class ChildProcess:
         with spec.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - the command is built by the parts of this package
-                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *spec.command],
+                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(spec.niceness), *spec.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -10,6 +10,8 @@ from processors.embedded.errors import FolderInUse, PartFailed
 from processors.embedded.folder import holder_of
 
 NAME = "history"
+NICENESS = 10
+"""A query of history takes what live events leave of the processors: on one machine they share them."""
 _PING = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -31,6 +33,7 @@ class EmbeddedHistory:
                 command=[sys.executable, "-m", module, "--data", str(folder.resolve()), "--port", str(self.port)],
                 log=folder / f"{NAME}.log",
                 ready=self._answers,
+                niceness=NICENESS,
                 environment={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
             )
         )

@@ -11,8 +11,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from cohort_store.changes import Cause, Change, subject_of
+from cohort_store.changes import Change, subject_of
 from cohort_store.clocks import Clock
+from cohort_store.plan_growth import leaves_records_alone
 from cohort_store.plans import CohortPlan, Plan, compile_plan
 from cohort_store.ports import (
     COMMIT_RECORDS_MAX,
@@ -35,20 +36,16 @@ from processors.membership.shards import (
     Step,
     Work,
     plan_step,
-    plan_sweep,
     plan_telling,
     remember_switched,
 )
-from processors.membership.tending import Tending, outdated
+from processors.membership.sweeping import Sweeping
 
 COMMIT_ID_BYTES = 8
 LANES = 2
 """Rounds of commits that are under way at a time: while one waits for the store, another is worked out."""
 LANE_SHARDS_MIN = 16
 """Fewer are not worth an exchange of their own."""
-SWEEP_PAGE = 100
-SWEEP_SHARDS_MAX = 16
-"""Shards that look at a page of their records with a new plan in one tick; bounds what live traffic waits for."""
 TELL_MAX = 1_000
 """Changes that are told anew in one commit."""
 
@@ -79,7 +76,7 @@ class Owner:
         self._config = config
         self._heartbeat_at_ms = 0
         self.plan: Plan = compile_plan(Registry())
-        self._tending = Tending()
+        self._sweeping = Sweeping(store, self, elapsed_ms)
         self.partitions: dict[int, Partition] = {}
         self.lost: set[int] = set()
         """Partitions with a commit that was fenced; to be released and adopted anew."""
@@ -100,12 +97,15 @@ class Owner:
 
     def follow(self, plan: Plan) -> None:
         """Use a plan from here on; shards whose records it may change will sweep through them."""
-        told_in = self.plan.taken_over_in
+        before, told_in = self.plan, self.plan.taken_over_in
+        is_grown = leaves_records_alone(before, plan)
         self.plan = plan
         for partition in self.partitions.values():
             for shard in partition.shards.values():
                 if shard.position.ready >= told_in:
                     shard.switched = set()
+                if is_grown and not shard.sweeping and shard.position.ready >= before.version > 0:
+                    shard.position = shard.position._replace(ready=max(plan.version, shard.position.ready))
             self._follow(partition, plan)
 
     def _follow(self, partition: Partition, plan: Plan) -> None:
@@ -172,10 +172,11 @@ class Owner:
             works = [work for rest in rests for work in rest if work.has_input]
         self._evict()
 
-    async def tick(self) -> None:
+    async def tick(self, *, is_idle: bool = True) -> None:
         """Run due timers, look through records for what a new plan or time has changed, let idle positions keep up.
 
-        A round of each: what is left is done in the next tick, so that input never waits for all of it.
+        A round of each: what is left is done in the next tick, so that input never waits for all of it. `is_idle`: no
+        input came in.
         """
         elapsed_ms = self._elapsed_ms()
         heartbeat = elapsed_ms - self._heartbeat_at_ms >= self._config.heartbeat_ms
@@ -183,7 +184,7 @@ class Owner:
             self._heartbeat_at_ms = elapsed_ms
         works: list[Work] = []
         clock_ms = self._clock.now_ms()
-        for partition in self._held():
+        for partition in self.held():
             reading = partition.clock.read(clock_ms, elapsed_ms)
             for shard in partition.shards.values():
                 is_due = shard.next_due_ms is not None and shard.next_due_ms <= now_of(shard, reading)
@@ -191,8 +192,8 @@ class Owner:
                     works.append(Work(shard, partition.reached(shard)))
         if works:
             await self._round(works)
-        await self._sweep()
-        await self._tend()
+        await self._sweeping.sweep(is_idle=is_idle)
+        await self._sweeping.tend()
         self._evict()
 
     async def reconcile(self, number: int, changes: Sequence[Change], waiting: Mapping[int, int]) -> None:
@@ -229,31 +230,31 @@ class Owner:
         """Until all is told, the store keeps the sequence `committed`: whoever is interrupted tells all of it again."""
         for first in range(0, len(pairs), TELL_MAX):
             some = pairs[first : first + TELL_MAX]
-            await self._load({shard.number: [subject for subject, _ in some]})
-            step = plan_telling(shard, some, partition.records, self.plan, self._instants([shard])[shard.number])
+            await self.load({shard.number: [subject for subject, _ in some]})
+            step = plan_telling(shard, some, partition.records, self.plan, self.instants([shard])[shard.number])
             position = step.commit.position
             if first + TELL_MAX < len(pairs):
                 step.commit = step.commit._replace(position=position._replace(sequence=committed))
-            if not await self._commit([step]):
+            if not await self.commit([step]):
                 return
             self._evict()
             shard.position = shard.position._replace(sequence=position.sequence)
 
     async def _round(self, works: Sequence[Work]) -> list[Work]:
         """One commit of each work's shard; return what is left of them."""
-        instants = self._instants([work.shard for work in works])
+        instants = self.instants([work.shard for work in works])
         dues = await self._due(works, instants)
-        await self._load({w.shard.number: [*w.deltas, *dues.get(w.shard.number, _NOTHING_DUE).subjects] for w in works})
+        await self.load({w.shard.number: [*w.deltas, *dues.get(w.shard.number, _NOTHING_DUE).subjects] for w in works})
         steps = [self._plan_step(work, dues, instants[work.shard.number]) for work in works]
         again = [work for work, step in zip(works, steps, strict=True) if step.is_too_large]
         for work in again:
             work.shard.records_max = max(1, work.shard.records_max // 2)
-        committed = await self._commit([step for step in steps if not step.is_too_large])
+        committed = await self.commit([step for step in steps if not step.is_too_large])
         return [*again, *(step.rest for step in committed if step.rest is not None)]
 
     def _plan_step(self, work: Work, dues: Mapping[int, Due], instant: Instant) -> Step:
         shard = work.shard
-        partition = self.partitions[self._partition_of(shard)]
+        partition = self.partitions[self.partition_of(shard)]
         if partition.changes_offset > shard.position.changes_offset:
             shard.position = shard.position._replace(changes_offset=partition.changes_offset)
         due = dues.get(shard.number) or Due((), shard.next_due_ms)
@@ -268,7 +269,7 @@ class Owner:
         limit = min((work.shard.records_max for work in works), default=COMMIT_RECORDS_MAX)
         return await self._store.due(asked, limit) if asked else {}
 
-    async def _load(self, subjects: Mapping[int, Sequence[Subject]]) -> None:
+    async def load(self, subjects: Mapping[int, Sequence[Subject]]) -> None:
         """Bring the subjects' records into memory."""
         missing: dict[int, list[Subject]] = {}
         for number, of_shard in subjects.items():
@@ -285,13 +286,13 @@ class Owner:
                 raw = found.get(subject)
                 records[subject] = EMPTY if raw is None else decode_record(raw)
 
-    async def _commit(self, steps: Sequence[Step]) -> list[Step]:
+    async def commit(self, steps: Sequence[Step]) -> list[Step]:
         """Commit, and remember what was committed; the steps that were not fenced."""
         outcomes = await self._store.commit([step.commit for step in steps])
         committed = []
         for step, outcome in zip(steps, outcomes, strict=True):
             if outcome is Outcome.FENCED:
-                self.lost.add(self._partition_of(step.shard))
+                self.lost.add(self.partition_of(step.shard))
             else:
                 self._remember(step)
                 committed.append(step)
@@ -301,74 +302,14 @@ class Owner:
         shard = step.shard
         shard.position, shard.known, shard.next_due_ms = step.commit.position, True, step.next_due_ms
         shard.records_max = min(COMMIT_RECORDS_MAX, 2 * shard.records_max)
-        self.partitions[self._partition_of(shard)].records.update(step.records)
+        self.partitions[self.partition_of(shard)].records.update(step.records)
         self.overflowed += step.overflow
         self.cut += step.cut
         remember_switched(shard, step.switched)
         if step.commit.changes:
             self.told[shard.number] = self.told.get(shard.number, 0) + len(step.commit.changes)
 
-    async def _sweep(self) -> None:
-        """Let some shards look at one page of their records with the plan that is new to them."""
-        sweeping = [(held, shard) for held in self._held() for shard in held.shards.values() if shard.sweeping]
-        for partition, shard in sweeping[:SWEEP_SHARDS_MAX]:
-            if partition.number not in self.lost:
-                await self._sweep_page(partition, shard, self.plan)
-
-    async def _sweep_page(self, partition: Partition, shard: Shard, plan: Plan) -> None:
-        page = await self._store.subjects(shard.number, shard.sweep, SWEEP_PAGE)
-        subjects = list(page.subjects)
-        is_done = page.cursor is not None and not subjects
-        while not is_done:
-            some = subjects[: shard.records_max]
-            await self._load({shard.number: some})
-            is_last = page.cursor is None and len(some) == len(subjects)
-            instant = self._instants([shard])[shard.number]
-            step = plan_sweep(shard, some, partition.records, plan, instant, is_last=is_last)
-            if step.is_too_large:
-                shard.records_max = max(1, shard.records_max // 2)
-                continue
-            if not await self._commit([step]):
-                return
-            del subjects[: len(some)]
-            is_done = not subjects
-        shard.sweep, shard.sweeping = page.cursor, page.cursor is not None
-
-    async def _tend(self) -> None:
-        """Let one shard look at a page of its records for what nothing needs any more, where that is due."""
-        shards = {shard.number: shard for held in self._held() for shard in held.shards.values()}
-        place = self._tending.next(shards, began_ms := self._elapsed_ms())
-        if place is None:
-            return
-        cursor, shard = None, shards[place.shard]
-        # One that sweeps looks at all of its records anyway.
-        if shard.known and not shard.sweeping:
-            page = await self._store.subjects(shard.number, place.cursor, SWEEP_PAGE)
-            await self._tend_page(shard, page.subjects)
-            cursor = page.cursor
-        ended_ms = self._elapsed_ms()
-        self._tending.done(cursor, ended_ms - began_ms, ended_ms)
-
-    async def _tend_page(self, shard: Shard, subjects: Sequence[Subject]) -> None:
-        """Write what differs. Records that nobody asked for do not stay in memory: they would drive others out."""
-        records = self.partitions[self._partition_of(shard)].records
-        unasked = [subject for subject in subjects if subject not in records]
-        await self._load({shard.number: subjects})
-        differing = outdated(dict.fromkeys(subjects), records, self.plan, shard.position.now_ms)
-        while differing:
-            some = differing[: shard.records_max]
-            instant = self._instants([shard])[shard.number]
-            step = plan_sweep(shard, some, records, self.plan, instant, is_last=False, cause=Cause.TIMER)
-            if step.is_too_large:
-                shard.records_max = max(1, shard.records_max // 2)
-            elif await self._commit([step]):
-                del differing[: len(some)]
-            else:
-                break
-        for subject in unasked:
-            records.pop(subject, None)
-
-    def _held(self) -> list[Partition]:
+    def held(self) -> list[Partition]:
         """The partitions that are not lost: in a lost one, input was taken that was not folded."""
         return [partition for number, partition in self.partitions.items() if number not in self.lost]
 
@@ -381,19 +322,19 @@ class Owner:
                 for subject in list(partition.records)[: excess + each_max // 10]:
                     del partition.records[subject]
 
-    def _instants(self, shards: Sequence[Shard]) -> dict[int, Instant]:
+    def instants(self, shards: Sequence[Shard]) -> dict[int, Instant]:
         """By shard, when its next step takes place; the clocks are read once for all of them."""
         clock_ms, elapsed_ms = self._clock.now_ms(), self._elapsed_ms()
         readings = {n: partition.clock.read(clock_ms, elapsed_ms) for n, partition in self.partitions.items()}
         random = os.urandom(COMMIT_ID_BYTES * len(shards))
         instants: dict[int, Instant] = {}
         for index, shard in enumerate(shards):
-            reading = readings[self._partition_of(shard)]
+            reading = readings[self.partition_of(shard)]
             commit_id = random[index * COMMIT_ID_BYTES : (index + 1) * COMMIT_ID_BYTES]
             instants[shard.number] = Instant(now_of(shard, reading), clock_ms * 1_000, reading.stale, commit_id)
         return instants
 
-    def _partition_of(self, shard: Shard) -> int:
+    def partition_of(self, shard: Shard) -> int:
         return shard.number % self._config.partitions
 
 

@@ -150,7 +150,7 @@ class Worker:
                 await self._follow(received)
                 for some in slices(received):
                     await self._owner.fold(some)
-                await self._owner.tick()
+                await self._owner.tick(is_idle=not fetched)
                 await self._bury_overflow()
                 self._count_cut()
             self._hand_over()

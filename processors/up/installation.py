@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from cohort_store.access_keys import ALL_RIGHTS, ID_BYTES, SECRET_BYTES, key_text
 from cohort_store.kafka.topics import ensure_topics, muster_topics
+from cohort_store.secret_key_file import FILE_NAME, keep_secret_key, read_secret_key
 from cohort_store.settings import Settings
 from processors.embedded.child import LOOPBACK, ChildSpec, choose_port, exchange
 from processors.embedded.errors import PartFailed
@@ -88,6 +91,11 @@ class Installation:
             (self.folder / CONFIGURATION_FILE).unlink(missing_ok=True)
         self._lock.release()
 
+    @property
+    def secret_key(self) -> str:
+        """The owner's key. Raises Crash where its file is gone."""
+        return read_secret_key(Path(self.settings.secret_key_file))
+
     def addresses(self) -> list[Address]:
         """Every process, parts first."""
         logs = self.folder / "logs"
@@ -103,12 +111,27 @@ class Installation:
         self._column = EmbeddedColumn(self.folder, self._ports)
         self._column.start()
         self.settings = Settings(
-            **{**self._chosen, **self._column.addresses, **self._http_ports(), "data_dir": str(self.folder)}
+            **{
+                **self._chosen,
+                **self._column.addresses,
+                **self._http_ports(),
+                "data_dir": str(self.folder),
+                "secret_key_file": self._secret_key_file(),
+            }
         )
         write_configuration(self.folder, self.settings)
         # The broker of the column is one, whatever is configured for others.
         asyncio.run(ensure_topics(self.settings.kafka, muster_topics(self.settings.partitions)))
         self._metrics = {role: choose_port(None) for role in ("router", "membership", "archive")}
+
+    def _secret_key_file(self) -> str:
+        """The file of the owner's key: the one that is set, else one in the folder, made where it has none."""
+        if self.settings.secret_key_file:
+            return self.settings.secret_key_file
+        path = self.folder / FILE_NAME
+        fresh = key_text(secrets.token_hex(ID_BYTES), secrets.token_urlsafe(SECRET_BYTES), ALL_RIGHTS)
+        keep_secret_key(path, fresh)
+        return str(path)
 
     def _http_ports(self) -> dict[str, int]:
         """A port that somebody set is taken as it is, or refused; a default one gives way to a free one."""

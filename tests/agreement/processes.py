@@ -188,6 +188,7 @@ class Control:
             compiler=self._compiler,
             reader=reader,
             history=None,
+            evaluations=None,
             sources=world.list_sources,
             ends=lambda: deltas.ends(range(shape.partitions)),
             filling=Filling(deltas, shape.shards, shape.partitions),

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from processors.backfill import owners, pace
-from processors.membership import owner
+from processors.membership import owner, sweeping
 from processors.router import worker
 from tests.agreement.play import Play
 from tests.membership import virtual_time
@@ -25,7 +25,9 @@ def test_live_and_backfilled_agree_with_brute_force_through_edits_kills_rebalanc
     play_seed = seed * 1_000 + number
     print(f"seed of this run: {play_seed}")  # noqa: T201
     play = Play(play_seed)
-    monkeypatch.setattr(owner, "SWEEP_PAGE", 2)
+    monkeypatch.setattr(sweeping, "SWEEP_PAGE", 2)
+    monkeypatch.setattr(sweeping, "SWEEP_MS_MAX", 0)
+    monkeypatch.setattr(sweeping, "SWEEP_IDLE_MS_MAX", 0)
     monkeypatch.setattr(owner, "TELL_MAX", 2)
     monkeypatch.setattr(pace, "PIECE_PERSONS", 2)
     monkeypatch.setattr(owners, "PRUNED_BEFORE_MS", play.pruned_before_ms)

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
+from cohort_store.clickhouse.client import RefusedRows
 from cohort_store.errors import Retry
 from processors.archive import worker
 from processors.archive.halving import REFUSED_ROWS_MAX, Taken, insert_sound
 from processors.archive.rows import Row
-from processors.clickhouse.client import RefusedRows
 from processors.clickhouse.events import COLUMNS, CREATE_SQL, EventsTable
 from processors.kafka.dead_letters import RememberedDeadLetters
 from processors.router.memory import MemoryLog, Stored

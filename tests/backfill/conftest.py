@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from processors.backfill import filling_in
+from processors.backfill import pace
 
 
 @pytest.fixture(autouse=True, scope="package")
 def _no_rest() -> Iterator[None]:
     """Owners on memory need no rest, and clocks that a test steps would make it a long one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filling_in, "REST", 0.0)
+        patch.setattr(pace, "REST", 0.0)
         yield

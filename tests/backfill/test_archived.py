@@ -9,11 +9,11 @@ from typing import Protocol
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from cohort_store.clickhouse.client import connected
 from cohort_store.clocks import SteppedClock
 from cohort_store.kafka import clients
 from cohort_store.kafka.topics import TopicSpec, ensure_topics
 from processors.backfill.ports import Archived, farthest_behind
-from processors.clickhouse.client import connected
 from processors.clickhouse.history_coverage import HistoryCoverage
 from processors.clickhouse.history_source import mapped_source
 from processors.kafka.archived import ArchivedOffsets

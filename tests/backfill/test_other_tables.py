@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cohort_store.clickhouse.client import connected
 from cohort_store.definitions import parse_tree
 from cohort_store.errors import Retry
 from cohort_store.settings import Settings
@@ -19,7 +20,6 @@ from processors.backfill.ports import FillingStatus, Part
 from processors.backfill.wanted import wanted
 from processors.cli.application import run
 from processors.cli.status import sentence_of
-from processors.clickhouse.client import connected
 from processors.clickhouse.history_check import BadHistory, check_history
 from processors.clickhouse.history_coverage import HistoryCoverage
 from processors.clickhouse.history_source import HistorySource, mapped_source, source_of

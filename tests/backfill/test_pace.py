@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.backfill.pace import PIECE_PERSONS, Pace
+from processors.backfill import pace as rules
+from processors.backfill.pace import LIVE_PIECE_PERSONS, PIECE_PERSONS, Pace
 from processors.backfill.ports import FillingStatus
 from processors.backfill.progress import Progress, share_of
+from processors.backfill.traffic import LIVE_MESSAGES_A_S, Traffic
 
 
 def test_without_a_bound_nothing_waits() -> None:
     pace = Pace()
     pace.take(10**9, 0.0)
-    assert (pace.wait_s(0.0), pace.piece_persons, pace.is_bounded) == (0.0, PIECE_PERSONS, False)
+    assert (pace.wait_s(0.0), pace.is_bounded) == (0.0, False)
 
 
 def test_a_piece_waits_until_the_one_before_has_had_its_time() -> None:
@@ -31,7 +34,43 @@ def test_a_rest_is_not_made_up_for() -> None:
 
 
 def test_a_piece_is_no_more_than_a_second_has() -> None:
-    assert [Pace(rate).piece_persons for rate in (1, 999, 1_000, 5_000)] == [1, 999, 1_000, 1_000]
+    assert [Pace(rate, hurries=True).piece_persons for rate in (1, 999, 1_000, 5_000)] == [1, 999, 1_000, 1_000]
+    assert [Pace(rate).piece_persons for rate in (1, 149, 150, 5_000)] == [1, 149, 150, 150]
+
+
+def test_seeds_are_few_at_a_time_and_rest_where_live_events_wait_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "REST", 0.5)
+    pace = Pace()
+    assert (pace.piece_persons, pace.rest_s(0.1)) == (LIVE_PIECE_PERSONS, 0.05), "nothing is known of them yet"
+    pace.traffic.sent({0: 10}, {0: 1}, 0.0)
+    pace.traffic.sent({0: 11}, {0: 1}, 1.0)
+    assert (pace.piece_persons, pace.rest_s(0.1)) == (PIECE_PERSONS, 0.0)
+    pace.traffic.sent({0: 62}, {0: 1}, 2.0)
+    assert (pace.piece_persons, pace.rest_s(60.0)) == (LIVE_PIECE_PERSONS, rules.REST_S_MAX)
+
+
+def test_what_shards_lost_is_not_sent_in_few_at_a_time() -> None:
+    assert Pace(hurries=True).piece_persons == PIECE_PERSONS
+
+
+@pytest.mark.parametrize(("others", "is_live"), [(9, False), (10, True), (11, True)])
+def test_others_messages_are_counted_by_the_offsets_between_ones_own(others: int, is_live: bool) -> None:
+    traffic = Traffic()
+    traffic.sent({0: 5, 1: 50}, {0: 1, 1: 2}, 0.0)
+    assert traffic.is_live
+    # Two partitions, for a second each.
+    assert 2 * LIVE_MESSAGES_A_S == 10
+    traffic.sent({0: 5 + 3 + others, 1: 50 + 2}, {0: 3, 1: 2}, 1.0)
+    assert traffic.is_live is is_live
+
+
+def test_a_topic_that_began_anew_has_no_live_events_until_they_are_seen() -> None:
+    traffic = Traffic()
+    traffic.sent({0: 5_000}, {0: 1}, 0.0)
+    traffic.sent({0: 1}, {0: 1}, 1.0)
+    assert not traffic.is_live
+    traffic.sent({0: 100}, {0: 1}, 2.0)
+    assert traffic.is_live
 
 
 @given(st.integers(1, 5_000), st.lists(st.tuples(st.floats(0, 3), st.integers(1, 1_000)), min_size=1, max_size=30))

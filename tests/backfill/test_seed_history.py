@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cohort_store.clickhouse.client import connect
 from cohort_store.registry import Registry
 from processors.backfill.ports import Part, Reading
 from processors.backfill.wanted import Wanted, wanted
-from processors.clickhouse.client import connect
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
 from tests.domain.roll import registry_of

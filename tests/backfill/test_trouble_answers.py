@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cohort_store.clickhouse.client import OutOfMemory, trouble_of
 from cohort_store.errors import Retry
 from processors.backfill.ports import Seed
 from processors.clickhouse import seed_history
-from processors.clickhouse.client import OutOfMemory, trouble_of
 from processors.clickhouse.seed_history import SeedHistory
 from processors.embedded.child import choose_port
 from processors.embedded.history import EmbeddedHistory

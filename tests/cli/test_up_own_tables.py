@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from cohort_store.clickhouse.client import connected
 from cohort_store.settings import Settings
-from processors.clickhouse.client import connected
 from processors.embedded.history import EmbeddedHistory
 from tests.cli.test_application import _no_settings_but_ours  # noqa: F401 - the same autouse fixture
 from tests.cli.test_up import END_S_MAX, ROOT, Up, eventually, start

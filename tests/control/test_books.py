@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from cohort_store.changes import Change, encode_change
+from cohort_store.clickhouse.client import BadAddress, connect
 from cohort_store.clocks import FileClock
 from cohort_store.durations import parse_instant_ms
 from cohort_store.errors import Retry
@@ -17,7 +18,6 @@ from cohort_store.kafka import clients
 from cohort_store.kafka.topics import MEMBERSHIP_CHANGES, ensure_topics, muster_topics
 from cohort_store.settings import Settings
 from processors.clickhouse.changes import FLOW_SQL, MEMBERS_SQL, TABLE, ChangesTable
-from processors.clickhouse.client import BadAddress, connect
 from processors.control.books import read_change, write_down
 from processors.embedded.child import choose_port
 from tests.control.control_process import ControlProcess, control_settings, eventually
@@ -215,7 +215,7 @@ async def test_without_clickhouse_control_compiles_and_ends_within_seconds(
     with ControlProcess(settings, tmp_path / "control.log") as control:
         assert (await apply(settings, [file], prune=False, dry_run=False)).registry_version
         log = tmp_path / "control.log"
-        await eventually(lambda: asyncio.to_thread(log.read_text), lambda said: "changes wait for ClickHouse" in said)
+        await eventually(lambda: asyncio.to_thread(log.read_text), lambda said: "rows wait for ClickHouse" in said)
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.to_thread(control.child.stop)

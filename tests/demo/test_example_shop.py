@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cohort_store.clickhouse.client import connect
 from cohort_store.compiling import assign
 from cohort_store.conditions import kinds
 from cohort_store.conditions.condition import EventSelection
@@ -22,7 +23,6 @@ from cohort_store.durations import parse_instant_ms
 from cohort_store.plans import BoundRegister, TeamPlan, compile_plan
 from cohort_store.registry import Registry
 from cohort_store.timelines import tag_of
-from processors.clickhouse.client import connect
 from processors.clickhouse.events import TABLE
 from processors.demo.history import write_history
 from processors.demo.log import COHORTS, EVENTS, FLAGS, SHOP, EventLog, load_log, moved_definitions

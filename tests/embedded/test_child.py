@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,15 @@ def test_stopping_twice_or_before_the_launch_is_harmless(tmp_path: Path) -> None
     child.stop()
     child.stop()
     assert child.returncode == -signal.SIGTERM
+
+
+def test_a_child_stands_back_as_far_as_it_is_told_to(tmp_path: Path) -> None:
+    child = ChildProcess(replace(_spec(tmp_path, SLEEPER), niceness=7)).start()
+    try:
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) == min(own + 7, 19)
+    finally:
+        child.stop()
 
 
 def test_a_child_writes_to_its_log_and_nothing_to_the_terminal(

@@ -56,7 +56,7 @@ async def fill(url: str, registry: Registry, ready: int | None = None) -> None:
     The shards have folded the registry's version, or `ready`.
     """
     await publish(url, registry)
-    buyers, sleepers, unlisted = (cohort.versions[-1].handle for cohort in registry.team(1).cohorts)
+    buyers, sleepers, unlisted, *_ = (cohort.versions[-1].handle for cohort in registry.team(1).cohorts)
     people = {f"buyer-{n}": [buyers] for n in range(PEOPLE)} | {
         "ada": [buyers, sleepers],
         "grace": [sleepers, unlisted],

@@ -18,6 +18,11 @@ from tests.evaluator.conftest import view_settings
 PARTITIONS = 2
 
 
+def kafka_at(bootstrap: str) -> dict[str, str]:
+    """What an evaluator's environment says of a broker."""
+    return {"MUSTER_KAFKA": bootstrap, "MUSTER_PARTITIONS": str(PARTITIONS)}
+
+
 class Owner:
     """Writes to the view, and publishes what changed; with no broker, it publishes nothing."""
 

@@ -1,8 +1,9 @@
 """A real evaluator in a process of its own, on a free port, with what it is asked over HTTP."""
 
+import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from tests.architecture.source_tree import ROOT
 from tests.evaluator.building import SHARDS
 
 TOKEN = "phc_test"
+SECRET = "mus_0123456789_the-key-of-the-evaluators-tests-000000000000"
+"""The owner's key: every right for team 1."""
+BEARER = {"Authorization": f"Bearer {SECRET}"}
 DEADLINE_S = 30.0
+NONE_SET: Mapping[str, str] = {}
 _POLL_S = 0.02
 _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring import run; run(Settings())"
 
@@ -22,11 +27,25 @@ _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring im
 class Evaluator:
     """One evaluator, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, redis_url: str, clock: str, port: int | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str,
+        clock: str,
+        port: int | None = None,
+        *,
+        settings: Mapping[str, str] = NONE_SET,
+        trusting: Path | None = None,
+        **variables: str,
+    ) -> None:
+        """`settings` and `variables` are further environment variables."""
+        folder.mkdir(exist_ok=True)
+        (folder / "secret-key").write_text(SECRET)
         self.port = port or choose_port(None)
-        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.url = f"{'https' if trusting else 'http'}://{LOOPBACK}:{self.port}"
         self.log = folder / "evaluator.log"
-        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_S)
+        trust = ssl.create_default_context(cafile=trusting) if trusting else True
+        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_S, verify=trust)
         self.process = ChildProcess(
             ChildSpec(
                 name="evaluator",
@@ -40,7 +59,9 @@ class Evaluator:
                     "MUSTER_EVALUATOR_PORT": str(self.port),
                     "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "phc_other": 2}}',
                     "MUSTER_CLOCK": clock,
-                    **{f"MUSTER_{name.upper()}": value for name, value in settings.items()},
+                    "MUSTER_SECRET_KEY_FILE": str(folder / "secret-key"),
+                    **settings,
+                    **variables,
                 },
             )
         )
@@ -52,7 +73,7 @@ class Evaluator:
 
     def get(self, path: str, **params: str) -> dict[str, Any]:
         """The answer of a management request, which must be 200."""
-        return self._json(self.client.get(path, params=params, headers={"Authorization": f"Bearer {TOKEN}"}))
+        return self._json(self.client.get(path, params=params, headers=BEARER))
 
     def metric(self, name: str) -> float:
         """A metric's value, 0 before it is first told."""
@@ -83,9 +104,19 @@ class Evaluator:
 
 
 @contextmanager
-def serving(folder: Path, redis_url: str, clock: str = "system", **settings: str) -> Iterator[Evaluator]:
-    """A running evaluator, which must end by itself when it is asked to."""
-    evaluator = Evaluator(folder, redis_url, clock, None, **settings)
+def serving(
+    folder: Path,
+    redis_url: str,
+    clock: str = "system",
+    *,
+    settings: Mapping[str, str] = NONE_SET,
+    trusting: Path | None = None,
+) -> Iterator[Evaluator]:
+    """A running evaluator, which must end by itself when it is asked to.
+
+    `settings` are environment variables; `trusting` is the certificate by which it is asked, where it speaks TLS.
+    """
+    evaluator = Evaluator(folder, redis_url, clock, settings=settings, trusting=trusting)
     evaluator.process.start()
     try:
         yield evaluator

@@ -12,9 +12,7 @@ from cohort_store.registry import Registry
 from evaluator.http.bodies import BODY_BYTES_MAX
 from tests.evaluator.building import SHARDS
 from tests.evaluator.conftest import FLAGS, PEOPLE
-from tests.evaluator.serving import TOKEN, Evaluator
-
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
+from tests.evaluator.serving import BEARER, TOKEN, Evaluator
 
 
 def _values(answer: dict[str, Any]) -> dict[str, Any]:
@@ -142,12 +140,11 @@ def test_an_id_in_a_path_is_decoded_once(evaluator: Evaluator, path: str, person
 
 
 @pytest.mark.parametrize("path", ["/cohorts", "/cohorts/buyers/members", "/persons/ada", "/persons?distinct_id=ada"])
-def test_management_needs_a_token_that_is_known(evaluator: Evaluator, path: str) -> None:
+def test_management_needs_a_key_that_is_known(evaluator: Evaluator, path: str) -> None:
     assert _problem(evaluator.client.get(path), 401)[1] == "not_authenticated"
     wrong = evaluator.client.get(path, headers={"Authorization": "Bearer who"})
     assert _problem(wrong, 401)[1:] == ("invalid_api_key", "authorization")
-    mark = "&" if "?" in path else "?"
-    assert evaluator.client.get(f"{path}{mark}token={TOKEN}").status_code == 200
+    assert evaluator.client.get(path, headers=BEARER).status_code == 200
 
 
 def test_what_is_not_served_is_404_and_a_wrong_method_405(evaluator: Evaluator) -> None:
@@ -235,8 +232,6 @@ def test_a_person_never_seen_is_answered_all_the_same(evaluator: Evaluator) -> N
 
 
 def test_another_teams_token_sees_nothing_of_this_one(evaluator: Evaluator) -> None:
-    other = {"Authorization": "Bearer phc_other"}
-    assert evaluator.client.get("/cohorts", headers=other).json()["cohorts"] == []
     body = {"token": "phc_other", "distinct_id": "ada"}
     assert evaluator.client.post("/flags", json=body).json()["flags"] == {}
 

@@ -13,7 +13,7 @@ from cohort_store.registry import Registry
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of
 from tests.evaluator.conftest import FLAGS, fill, publish
-from tests.evaluator.serving import TOKEN, Evaluator, serving
+from tests.evaluator.serving import BEARER, TOKEN, Evaluator, serving
 
 pytestmark = pytest.mark.services
 
@@ -53,7 +53,7 @@ def test_while_the_store_is_away_policies_answer_and_it_is_found_again(
         assert {each["status"] for each in away["muster"]["cohorts"].values()} == {"UNAVAILABLE"}
         assert evaluator.client.get("/health").status_code == 200
         assert evaluator.client.get("/ready").status_code == 503
-        person = evaluator.client.get("/persons/ada", params={"token": TOKEN})
+        person = evaluator.client.get("/persons/ada", headers=BEARER)
         assert (person.status_code, person.json()["code"]) == (503, "store_unreachable")
 
         _restart(view)
@@ -140,7 +140,7 @@ def test_an_evaluator_with_another_number_of_shards_answers_nothing_and_says_wha
         assert evaluator.client.get("/ready").status_code == 503
         asked = [
             evaluator.client.post("/flags", params={"v": "2"}, json={"token": TOKEN, "distinct_id": "ada"}),
-            *(evaluator.client.get(path, params={"token": TOKEN}) for path in ("/persons/ada", "/cohorts")),
+            *(evaluator.client.get(path, headers=BEARER) for path in ("/persons/ada", "/cohorts")),
         ]
         for answer in asked:
             assert (answer.status_code, answer.json()["code"]) == (503, "misconfigured")

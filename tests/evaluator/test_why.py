@@ -6,9 +6,8 @@ from cohort_store.durations import format_instant
 from cohort_store.registry import Registry
 from tests.evaluator.building import DAY_MS, NOW_MS
 from tests.evaluator.conftest import LATER_MS
-from tests.evaluator.serving import TOKEN, Evaluator
+from tests.evaluator.serving import BEARER, Evaluator
 
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PERFORMED = {"event": "purchase", "within": "7d"}
 
 

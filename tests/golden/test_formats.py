@@ -32,6 +32,7 @@ from cohort_store.deltas import (
     encode_message,
 )
 from cohort_store.errors import BadRecord, Crash, Reject
+from cohort_store.flag_evaluations import FlagEvaluations, decode_evaluations, encode_evaluations
 from cohort_store.plans import conditions_of
 from cohort_store.records import Forgotten, Record, decode_record, encode_record
 from cohort_store.registry import Registry, decode_registry, encode_registry
@@ -101,13 +102,20 @@ def test_a_change_begins_with_the_five_fields_of_posthogs_wire_format() -> None:
         assert names[:5] == ["person_id", "team_id", "cohort_id", "status", "last_updated"]
 
 
+@pytest.mark.parametrize("row", cases("evaluations.json", "evaluations"))
+def test_counted_evaluations_are_written_and_read_as_this_very_json(row: dict[str, Any]) -> None:
+    evaluations = FlagEvaluations(**row["fields"])
+    assert encode_evaluations(evaluations).decode() == row["json"]
+    assert decode_evaluations(row["json"].encode()) == evaluations
+
+
 @pytest.mark.parametrize("row", cases("registry.json", "registry"))
 def test_a_registry_is_read_and_written_as_this_very_json(row: dict[str, Any]) -> None:
     assert encode_registry(decode_registry(row["json"].encode())).decode() == row["json"]
 
 
 def test_the_example_definitions_compile_to_these_very_registries() -> None:
-    empty, first, second, third, fourth = (row["json"] for row in rows("registry.json"))
+    empty, first, second, third, fourth = (row["json"] for row in rows("registry.json")[:5])
     written = [row["written"] for row in rows("definitions.json")]
     edited = [{**written[0], "when": {**written[0]["when"], "n": 4}}, *written[1:]]
     flags = {1: ({"key": "beta", "active": True},)}

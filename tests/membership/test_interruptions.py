@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from processors.membership import owner
+from processors.membership import owner, sweeping
 from tests.membership import virtual_time
 from tests.membership.hosts import Script, Shape
 from tests.membership.simulation import SECOND, Plain, World
@@ -78,7 +78,8 @@ def test_the_path_under_test_has_every_step_in_it() -> None:
 def test_nothing_is_lost_or_doubled_wherever_the_commit_path_is_interrupted(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owner, "SWEEP_PAGE", 2)
+    monkeypatch.setattr(sweeping, "SWEEP_PAGE", 2)
+    monkeypatch.setattr(sweeping, "SWEEP_IDLE_MS_MAX", 0)
     monkeypatch.setattr(owner, "TELL_MAX", 2)
     monkeypatch.setattr(owner, "LANE_SHARDS_MIN", 1)
     for number, point in enumerate(_points(), start=1):

@@ -19,6 +19,7 @@ from cohort_store.records import decode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import Subject
 from processors.membership import owner as owner_module
+from processors.membership import sweeping
 from processors.membership.owner import Owner, OwnerConfig
 from processors.membership.partition import DELTAS, Received
 from processors.membership.resume import Bounds, resume
@@ -170,7 +171,7 @@ async def test_the_records_kept_in_memory_never_change_what_is_written(records_c
 async def test_a_sweep_in_several_commits_keeps_every_record(
     records_cached_max: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owner_module, "SWEEP_PAGE", 50)
+    monkeypatch.setattr(sweeping, "SWEEP_PAGE", 50)
     setting = Setting(records_cached_max=records_cached_max)
     owner = await setting.owner()
     await owner.fold(setting.received(setting.bought(*range(120))))
@@ -187,7 +188,8 @@ async def test_a_sweep_in_several_commits_keeps_every_record(
 async def test_a_shard_says_that_it_is_ready_with_the_last_record_and_not_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(owner_module, "SWEEP_PAGE", 50)
+    monkeypatch.setattr(sweeping, "SWEEP_PAGE", 50)
+    monkeypatch.setattr(sweeping, "SWEEP_IDLE_MS_MAX", 0)
     setting = Setting()
     owner = await setting.owner()
     await owner.fold(setting.received(setting.bought(*range(120))))

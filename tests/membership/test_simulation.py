@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from processors.membership import owner
+from processors.membership import owner, sweeping
 from tests.membership import virtual_time
 from tests.membership.play import Play
 
@@ -16,7 +16,8 @@ RUNS = 600 if PROFILE == "long" else 50
 def test_membership_and_the_change_stream_equal_the_oracle_after_any_trouble(
     number: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owner, "SWEEP_PAGE", 2)
+    monkeypatch.setattr(sweeping, "SWEEP_PAGE", 2)
+    monkeypatch.setattr(sweeping, "SWEEP_IDLE_MS_MAX", 0)
     monkeypatch.setattr(owner, "TELL_MAX", 2)
     monkeypatch.setattr(owner, "LANE_SHARDS_MIN", 1)
     play_seed = seed * 1_000 + number

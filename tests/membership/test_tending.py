@@ -16,7 +16,7 @@ from cohort_store.ports import RecordWrite, ShardCommit
 from cohort_store.records import Forgotten, Record, decode_record, encode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import Subject
-from processors.membership import owner as owner_module
+from processors.membership import sweeping
 from processors.membership.owner import Owner, OwnerConfig
 from processors.membership.partition import DELTAS, Received
 from processors.membership.resume import Bounds, resume
@@ -102,7 +102,7 @@ async def test_a_record_without_a_timer_that_no_definition_needs_goes_with_the_d
 async def test_what_older_rules_kept_without_a_timer_goes_and_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(owner_module, "SWEEP_PAGE", 2)
+    monkeypatch.setattr(sweeping, "SWEEP_PAGE", 2)
     setting = Setting(BUYERS)
     await setting.buy(1)
     (cohort,) = setting.owner.plan.team(1).cohorts

@@ -2,8 +2,8 @@
 
 import json
 
+from cohort_store.clickhouse.client import connect
 from cohort_store.durations import format_instant, parse_instant_ms
-from processors.clickhouse.client import connect
 from processors.demo.log import COHORTS, EVENTS, FLAGS, EventLog, LoggedEvent, load_log
 from processors.demo.reference import ARTICLE_FROM, ARTICLE_TO, KNOWN, Reference
 from tests.offline.commands import command

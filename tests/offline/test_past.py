@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from cohort_store.clickhouse.client import connect
 from cohort_store.records import EMPTY
-from processors.clickhouse.client import connect
 from processors.clickhouse.events import EventsTable
 from processors.offline.definitions import Asked, read_asked
 from processors.offline.log import Log, LogFiles

@@ -6,13 +6,9 @@ from pathlib import Path
 import pytest
 
 from cohort_store.registry import Registry
-from tests.evaluator.building import DAY_MS, NOW_MS
 from tests.evaluator.conftest import fill
-from tests.evaluator.moving import PARTITIONS, Owner
+from tests.evaluator.moving import Owner, kafka_at
 from tests.evaluator.serving import Evaluator, serving
-
-AT_MS = NOW_MS + 31 * DAY_MS + 2_000
-"""Two seconds after the instant of the data."""
 
 
 @pytest.fixture
@@ -32,7 +28,7 @@ def pushing(
     registry: Registry,
 ) -> Iterator[Evaluator]:
     """A running evaluator with a broker."""
-    with serving(tmp_path, view_url, kafka=fresh_broker, partitions=str(PARTITIONS)) as running:
+    with serving(tmp_path, view_url, settings=kafka_at(fresh_broker)) as running:
         running.until_version(registry.version)
         yield running
 

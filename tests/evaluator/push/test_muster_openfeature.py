@@ -21,7 +21,7 @@ from processors.embedded.child import LOOPBACK, choose_port
 from tests.evaluator.building import flag, in_cohort, person_is, registry_of, variants
 from tests.evaluator.conftest import FLAGS, fill, publish
 from tests.evaluator.moving import Owner
-from tests.evaluator.serving import DEADLINE_S, TOKEN, Evaluator
+from tests.evaluator.serving import DEADLINE_S, SECRET, Evaluator
 
 DOMAIN = "muster"
 EVE = EvaluationContext("eve")
@@ -35,7 +35,7 @@ def _no_provider_is_left() -> Iterator[None]:
 
 
 def _client(url: str, **options: Any) -> OpenFeatureClient:
-    api.set_provider(MusterProvider(url, TOKEN, **options), DOMAIN)
+    api.set_provider(MusterProvider(url, SECRET, **options), DOMAIN)
     client = api.get_client(DOMAIN)
     _until(lambda: client.get_provider_status() is not ProviderStatus.NOT_READY)
     return client
@@ -180,7 +180,7 @@ def test_a_flag_with_a_property_a_variant_and_a_cohort_is_decided_fast(
     heavy = flag("heavy", group, {}, multivariate=variants(a=50, b=50))
     asyncio.run(publish(view_url, registry_of([heavy], before=registry)))
     pushing.until_version(registry.version + 1)
-    provider = MusterProvider(pushing.url, TOKEN)
+    provider = MusterProvider(pushing.url, SECRET)
     provider.initialize(ADA)
     try:
         context = EvaluationContext("ada", {"plan": "pro"})

@@ -11,8 +11,8 @@ from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import flag, in_cohort, registry_of
 from tests.evaluator.conftest import FLAGS, fill, publish
 from tests.evaluator.listening import Listener
-from tests.evaluator.moving import PARTITIONS, Owner
-from tests.evaluator.serving import TOKEN, Evaluator, serving
+from tests.evaluator.moving import Owner, kafka_at
+from tests.evaluator.serving import BEARER, TOKEN, Evaluator, serving
 
 PROMPT_S = 5.0
 """Far less than the time after which everybody is looked at anyway."""
@@ -129,8 +129,22 @@ def test_a_stream_that_is_asked_for_wrongly_is_refused_with_the_field(
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
+def test_what_a_person_is_in_is_told_to_secret_keys_only(evaluator: Evaluator) -> None:
+    body = {"distinct_id": "ada"}
+    public = evaluator.client.post("/flags/context", json=body, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (public.status_code, public.json()["attr"]) == (403, "authorization")
+    secret = evaluator.client.post("/flags/context", json=body, headers=BEARER).json()
+    assert secret["context"]["cohorts"]["buyers"]["member"] is True
+    assert {each["key"] for each in secret["definitions"]["flags"]} == {each["key"] for each in FLAGS}
+    again = {**body, "registry_version": secret["registry_version"], "stream": "no stream"}
+    known = evaluator.client.post("/flags/context", json=again, headers=BEARER).json()
+    assert ("definitions" in known, known.get("watched", False)) == (False, False)
+    empty = evaluator.client.post("/flags/context", json={"distinct_id": ""}, headers=BEARER)
+    assert (empty.status_code, empty.json()["attr"]) == (400, "distinct_id")
+
+
 def test_streams_beyond_the_limit_are_refused_until_one_is_left(tmp_path: Path, view_url: str) -> None:
-    with serving(tmp_path, view_url, push_streams_max="2") as evaluator:
+    with serving(tmp_path, view_url, settings={"MUSTER_PUSH_STREAMS_MAX": "2"}) as evaluator:
         with Listener(evaluator.url), Listener(evaluator.url, distinct_id="ada"):
             refused = evaluator.client.get("/sse/flags", params={"token": TOKEN})
             assert (refused.status_code, refused.json()["code"]) == (503, "too_many_streams")
@@ -145,7 +159,7 @@ async def test_streams_stay_open_while_the_broker_is_away_and_say_so(
     tmp_path: Path, view_url: str, owner: Owner, buyers: int
 ) -> None:
     with (
-        serving(tmp_path, view_url, kafka="127.0.0.1:1") as evaluator,
+        serving(tmp_path, view_url, settings=kafka_at("127.0.0.1:1")) as evaluator,
         Listener(evaluator.url, distinct_id="eve") as listener,
     ):
         told = [listener.next(), listener.next()]
@@ -163,7 +177,7 @@ def test_an_evaluator_that_is_told_to_end_says_so_on_every_stream(
     tmp_path: Path, view_url: str, fresh_broker: str
 ) -> None:
     with (
-        serving(tmp_path, view_url, kafka=fresh_broker, partitions=str(PARTITIONS)) as evaluator,
+        serving(tmp_path, view_url, settings=kafka_at(fresh_broker)) as evaluator,
         Listener(evaluator.url) as team,
         Listener(evaluator.url, distinct_id="ada") as person,
     ):
@@ -182,7 +196,7 @@ async def test_no_value_is_told_while_the_store_is_away_and_what_changed_is_once
 ) -> None:
     with EmbeddedView(tmp_path / "view") as view:
         await fill(view.url, registry)
-        with serving(tmp_path, view.url, kafka=fresh_broker, partitions=str(PARTITIONS)) as evaluator:
+        with serving(tmp_path, view.url, settings=kafka_at(fresh_broker)) as evaluator:
             evaluator.until_version(registry.version)
             async with Owner(view.url, fresh_broker) as owner:
                 with Listener(evaluator.url, distinct_id="ada") as listener:

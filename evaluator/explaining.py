@@ -1,0 +1,256 @@
+"""Why a flag answers what it does: each condition set with every test in it, the hashes, and what decided. Pure.
+
+The answer is the flag's own (`CompiledFlag.decide`); the tree is walked beside it, through the definition, with
+nothing left out: a test behind one that fails is asked too, and a set behind one that matches. Where the two
+disagreed the tree would show it, since it says which set decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cohort_store.durations import format_instant
+from cohort_store.explaining import Why
+from cohort_store.flags import ConditionSet, FlagDefinition, FlagFilter
+from cohort_store.freshness import CohortView, Status
+from cohort_store.properties import compile_dated_test
+from evaluator.bucketing import VARIANT_SALT, bucket, variant_for
+from evaluator.catalog import cohorts_by_name
+from evaluator.flags import CompiledFlag, FlagAnswer, Who, is_unavailable
+
+FOUND_BYTES_MAX = 1_024
+"""Of a property's value as JSON; the rest of it is not told."""
+
+
+class Source(StrEnum):
+    """Where a membership was taken from."""
+
+    GIVEN = "given"
+    """By the question itself: what if."""
+    STORE = "store"
+    """The membership store, as it is now."""
+    RECORD = "record"
+    """What is stored of the person, asked for an instant to come."""
+    HISTORY = "history"
+    """The changes of membership in ClickHouse, for an instant that is past."""
+
+
+class ExplainedCohort(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One cohort's answer about the person, and where it comes from."""
+
+    key: str
+    id: int
+    version: int
+    source: Source
+    member: bool | None = None
+    """Absent where nothing can be said."""
+    status: Status | None = None
+    detail: str | None = None
+    """Why nothing can be said; of the past, what was told."""
+    why: Why | None = None
+    """The cohort's own tree; absent for a given membership and for the past."""
+
+
+class SetVerdict(StrEnum):
+    """What became of a condition set, by itself."""
+
+    MATCHES = "matches"
+    FAILS = "fails"
+    OUT_OF_ROLLOUT = "out_of_rollout"
+    """Its tests hold, and the person is beyond its rollout."""
+    UNKNOWN = "unknown"
+    """Its tests hold but for a cohort of which nothing can be said."""
+
+
+class ExplainedTest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One test of a condition set."""
+
+    type: str
+    key: str
+    """The property's name; a cohort's key."""
+    operator: str
+    holds: bool | None
+    """None: nothing can be said."""
+    value: Any = None
+    """What is compared with; of a cohort nothing."""
+    found: Any = None
+    """The property's value, or the first of its JSON; of a cohort whether the person is in it. Absent: she has none, or
+    nothing can be said."""
+
+
+class ExplainedRollout(msgspec.Struct, frozen=True):
+    """Whether the person is in a set's share. She is where `hash` is at most `bound`."""
+
+    percentage: float
+    bound: float
+    hash: float
+    within: bool
+
+
+class ExplainedSet(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One condition set."""
+
+    index: int
+    verdict: SetVerdict
+    decides: bool
+    """Whether the flag's reason names this set."""
+    tests: list[ExplainedTest]
+    rollout: ExplainedRollout
+    variant: str | None = None
+    """The variant that this set gives, whatever the hash says."""
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """A variant's part of 0 to 1: from the bound before up to this one, which is not in it."""
+
+    variant: str
+    below: float
+
+
+class ExplainedVariant(msgspec.Struct, frozen=True):
+    """Which variant the hash gives."""
+
+    hash: float
+    variant: str | None
+    stretches: list[Stretch]
+
+
+class ExplainedPolicy(msgspec.Struct, frozen=True):
+    """What the flag answers while a cohort that decides cannot be asked, and whether it did."""
+
+    on_unavailable: Any
+    answers: bool
+
+
+class ExplainedFlag(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One flag's answer with all that led to it."""
+
+    answer: FlagAnswer
+    active: bool
+    policy: ExplainedPolicy
+    sets: list[ExplainedSet]
+    variants: ExplainedVariant | None = None
+    """Absent for a flag that has none."""
+    unchanged_since: str | None = None
+    """When it was last edited; absent where that was before instants were kept."""
+
+
+class Question(NamedTuple):
+    """Whom flags are explained for, when, and what is known of her."""
+
+    distinct_id: str
+    properties: Mapping[str, Any]
+    now: int
+    cohorts: Mapping[str, ExplainedCohort]
+    """Every cohort that one of the flags asks, by key."""
+
+
+def explain_flag(
+    compiled: CompiledFlag, flag: FlagDefinition, question: Question, changed_ms: int | None
+) -> ExplainedFlag:
+    """The flag's answer and its tree. Raises BadEvent where a property is no value that can be tested."""
+    who = Who(question.distinct_id, question.properties, question.now)
+    answer = compiled.decide(
+        who,
+        lambda cohort: question.cohorts[cohort.key].member,
+        lambda cohort: question.cohorts[cohort.key].detail or f"nothing can be said of cohort {cohort.key}",
+    )
+    views = cohorts_by_name(tuple(cohorts_of(compiled).values()))
+    return ExplainedFlag(
+        answer=answer,
+        active=flag.active,
+        policy=_policy(flag, answer),
+        sets=[_set(flag.key, each, index, answer, question, views) for index, each in enumerate(flag.filters.groups)],
+        variants=_variants(compiled, question.distinct_id),
+        unchanged_since=None if changed_ms is None else format_instant(changed_ms),
+    )
+
+
+def cohorts_of(compiled: CompiledFlag) -> dict[str, CohortView]:
+    """Every cohort that the flag names, by key, whether it is on or not."""
+    return {cohort.key: cohort for each in compiled.sets for cohort, _ in each.cohorts}
+
+
+def _set(
+    flag: str,
+    group: ConditionSet,
+    index: int,
+    answer: FlagAnswer,
+    question: Question,
+    views: Mapping[str, CohortView],
+) -> ExplainedSet:
+    tests = [_test(each, question, views) for each in group.properties]
+    rollout = _rollout(flag, group, question.distinct_id)
+    return ExplainedSet(
+        index=index,
+        verdict=_verdict(tests, rollout),
+        decides=answer.reason.condition_index == index,
+        tests=tests,
+        rollout=rollout,
+        variant=group.variant,
+    )
+
+
+def _verdict(tests: Sequence[ExplainedTest], rollout: ExplainedRollout) -> SetVerdict:
+    if any(test.holds is False for test in tests):
+        return SetVerdict.FAILS
+    if not rollout.within:
+        return SetVerdict.OUT_OF_ROLLOUT
+    return SetVerdict.UNKNOWN if any(test.holds is None for test in tests) else SetVerdict.MATCHES
+
+
+def _test(each: FlagFilter, question: Question, views: Mapping[str, CohortView]) -> ExplainedTest:
+    if each.type == "cohort":
+        return _cohort_test(each, question, views)
+    test = each.property_test()
+    return ExplainedTest(
+        type=each.type,
+        key=each.key,
+        operator=test.op,
+        value=test.value,
+        found=_shown(question.properties.get(each.key)),
+        holds=compile_dated_test(test, fold_case=True).holds(question.properties, question.now),
+    )
+
+
+def _cohort_test(each: FlagFilter, question: Question, views: Mapping[str, CohortView]) -> ExplainedTest:
+    view = views.get(each.cohort())
+    found = question.cohorts.get(view.key) if view else None
+    member = found.member if found else None
+    return ExplainedTest(
+        type=each.type,
+        key=view.key if view else each.cohort(),
+        operator="in" if each.wants_member() else "not_in",
+        found=member,
+        holds=None if member is None else member is each.wants_member(),
+    )
+
+
+def _rollout(flag: str, group: ConditionSet, distinct_id: str) -> ExplainedRollout:
+    percentage = 100.0 if group.rollout_percentage is None else group.rollout_percentage
+    value, bound = bucket(flag, distinct_id), percentage / 100
+    return ExplainedRollout(percentage, bound, value, within=bound >= 1 or value <= bound)
+
+
+def _variants(compiled: CompiledFlag, distinct_id: str) -> ExplainedVariant | None:
+    if not compiled.variants:
+        return None
+    return ExplainedVariant(
+        hash=bucket(compiled.key, distinct_id, VARIANT_SALT),
+        variant=variant_for(compiled.variants, compiled.key, distinct_id),
+        stretches=[Stretch(variant, below) for below, variant in compiled.variants],
+    )
+
+
+def _policy(flag: FlagDefinition, answer: FlagAnswer) -> ExplainedPolicy:
+    return ExplainedPolicy(flag.muster.model_dump(mode="json")["on_unavailable"], is_unavailable(answer))
+
+
+def _shown(value: Any) -> Any:
+    """A property's value, cut where it is long: many tests may tell the same one."""
+    text = msgspec.json.encode(value)
+    return value if len(text) <= FOUND_BYTES_MAX else text[:FOUND_BYTES_MAX].decode(errors="ignore") + "…"

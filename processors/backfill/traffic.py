@@ -1,0 +1,29 @@
+"""Whether live events come into the topic that seeds go into. Pure: instants are those of a monotonic clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LIVE_MESSAGES_A_S = 5.0
+"""Messages of others a second and partition; marks alone are one for each router."""
+
+
+class Traffic:
+    """Counts others' messages between one's own, by the offsets that those get."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, tuple[int, float]] = {}
+        self.is_live = True
+        """Until the contrary is seen."""
+
+    def sent(self, behind: Mapping[int, int], own: Mapping[int, int], now_s: float) -> None:
+        """By partition: the offset behind what was just sent, and how many messages that were."""
+        others, elapsed_s = 0, 0.0
+        for partition, offset in behind.items():
+            if partition in self._last:
+                before, before_s = self._last[partition]
+                others += offset - before - own[partition]
+                elapsed_s += now_s - before_s
+            self._last[partition] = offset, now_s
+        if elapsed_s > 0:
+            self.is_live = others >= LIVE_MESSAGES_A_S * elapsed_s

@@ -1,0 +1,144 @@
+"""The tree beside a flag's answer: nothing is left out of it, and the two agree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cohort_store.flags import parse_flag
+from cohort_store.freshness import CohortView
+from evaluator.bucketing import bucket
+from evaluator.catalog import cohorts_by_name
+from evaluator.explaining import (
+    FOUND_BYTES_MAX,
+    ExplainedCohort,
+    ExplainedFlag,
+    Question,
+    SetVerdict,
+    Source,
+    explain_flag,
+)
+from evaluator.flags import compile_flag
+from tests.evaluator.building import NOW_MS, cohort_view, flag, in_cohort, person_is, variants
+
+BUYERS, SLEEPERS = cohort_view("buyers", 1), cohort_view("sleepers", 2)
+
+
+def explained(
+    raw: Mapping[str, Any],
+    properties: Mapping[str, Any] | None = None,
+    members: Mapping[CohortView, bool | None] | None = None,
+    distinct_id: str = "ada",
+    changed_ms: int | None = None,
+) -> ExplainedFlag:
+    found = {
+        view.key: ExplainedCohort(view.key, view.id, 1, Source.STORE, member, detail=f"{view.key} is away")
+        for view, member in (members or {}).items()
+    }
+    parsed = parse_flag(raw)
+    compiled = compile_flag(parsed, cohorts_by_name(tuple(members or ())))
+    return explain_flag(compiled, parsed, Question(distinct_id, properties or {}, NOW_MS, found), changed_ms)
+
+
+def test_every_test_of_every_set_tells_what_it_compares_and_what_it_found() -> None:
+    raw = flag(
+        "f",
+        {"properties": [person_is("plan", "exact", ["pro", "team"]), person_is("age", "gt", 30), in_cohort("buyers")]},
+        {"properties": [in_cohort(2, "not_in"), person_is("mail", "is_set")], "rollout_percentage": 50},
+    )
+    found = explained(raw, {"plan": "PRO", "age": 7}, {BUYERS: True, SLEEPERS: False})
+    first, second = found.sets
+    assert [(t.key, t.operator, t.value, t.found, t.holds) for t in first.tests] == [
+        ("plan", "exact", ("pro", "team"), "PRO", True),
+        ("age", "gt", 30, 7, False),
+        ("buyers", "in", None, True, True),
+    ]
+    assert [(t.key, t.operator, t.found, t.holds) for t in second.tests] == [
+        ("sleepers", "not_in", False, True),
+        ("mail", "is_set", None, False),
+    ]
+    assert (first.verdict, second.verdict) == (SetVerdict.FAILS, SetVerdict.FAILS)
+    assert second.rollout.hash == bucket("f", "ada")
+    assert (second.rollout.bound, second.rollout.within) == (0.5, bucket("f", "ada") <= 0.5)
+
+
+def test_the_set_that_the_reason_names_is_the_one_that_decides() -> None:
+    raw = flag(
+        "f", {"properties": [person_is("plan", "exact", "pro")]}, {"variant": "red"}, multivariate=variants(red=100)
+    )
+    found = explained(raw)
+    assert (found.answer.variant, [each.decides for each in found.sets]) == ("red", [False, True])
+    assert found.sets[1].variant == "red"
+    assert found.variants is not None
+    assert (found.variants.variant, [each.below for each in found.variants.stretches]) == ("red", [1.0])
+
+
+def test_a_cohort_of_which_nothing_can_be_said_lets_the_policy_answer_and_says_so() -> None:
+    raw = flag("f", {"properties": [in_cohort("buyers")]}, muster={"on_unavailable": {"value": True}})
+    found = explained(raw, members={BUYERS: None})
+    assert found.sets[0].verdict is SetVerdict.UNKNOWN
+    assert (found.answer.enabled, found.policy.answers, found.policy.on_unavailable) == (True, True, {"value": True})
+    assert "buyers is away" in found.answer.reason.description
+
+
+def test_a_cohort_that_nobody_defined_is_named_and_unknown() -> None:
+    found = explained(flag("f", {"properties": [in_cohort("ghosts")]}))
+    (test,) = found.sets[0].tests
+    assert (test.key, test.found, test.holds) == ("ghosts", None, None)
+    assert found.answer.reason.code == "missing_dependency"
+
+
+def test_a_flag_that_is_switched_off_shows_what_it_would_have_asked() -> None:
+    found = explained(flag("f", {"properties": [in_cohort("buyers")]}, active=False), members={BUYERS: True})
+    assert (found.active, found.answer.reason.code, found.sets[0].verdict) == (
+        False,
+        "flag_disabled",
+        SetVerdict.MATCHES,
+    )
+
+
+@pytest.mark.parametrize(("changed_ms", "said"), [(None, None), (NOW_MS, "2026-01-12T13:00:00.000Z")])
+def test_since_when_the_flag_is_unchanged_is_told_where_it_is_known(changed_ms: int | None, said: str | None) -> None:
+    assert explained(flag("f", {}), changed_ms=changed_ms).unchanged_since == said
+
+
+def test_a_long_value_is_cut() -> None:
+    found = explained(flag("f", {"properties": [person_is("bio", "is_set")]}), {"bio": "é" * 10_000})
+    (test,) = found.sets[0].tests
+    assert test.holds
+    assert len(test.found.encode()) < FOUND_BYTES_MAX + 8
+
+
+SHARES = st.sampled_from([None, 0, 30, 70, 100])
+TESTS = st.sampled_from(
+    [person_is("a", "exact", "1"), person_is("b", "is_not", "1"), in_cohort("buyers"), in_cohort("sleepers", "not_in")]
+)
+SETS = st.builds(
+    lambda tests, share: {"properties": tests, "rollout_percentage": share}, st.lists(TESTS, max_size=3), SHARES
+)
+
+
+@given(
+    st.lists(SETS, max_size=4),
+    st.fixed_dictionaries({"a": st.sampled_from("12"), "b": st.sampled_from("12")}),
+    st.sampled_from([True, False, None]),
+    st.sampled_from([True, False, None]),
+    st.integers(0, 50).map(str),
+)
+def test_the_tree_and_the_answer_never_disagree(
+    sets: list[dict[str, Any]], properties: dict[str, str], buyer: bool | None, sleeper: bool | None, distinct_id: str
+) -> None:
+    found = explained(flag("f", *sets), properties, {BUYERS: buyer, SLEEPERS: sleeper}, distinct_id)
+    verdicts = [each.verdict for each in found.sets]
+    reason = found.answer.reason
+    if reason.code == "condition_match":
+        assert verdicts[reason.condition_index or 0] is SetVerdict.MATCHES
+        assert SetVerdict.MATCHES not in verdicts[: reason.condition_index]
+    elif reason.code == "cohort_unavailable":
+        assert verdicts[reason.condition_index or 0] is SetVerdict.UNKNOWN
+    else:
+        assert set(verdicts) <= {SetVerdict.FAILS, SetVerdict.OUT_OF_ROLLOUT}
+        if reason.code == "out_of_rollout_bound":
+            assert verdicts[reason.condition_index or 0] is SetVerdict.OUT_OF_ROLLOUT
