@@ -63,11 +63,7 @@ def assign(
         cohorts_version=version if changed else registry.cohorts_version,
         next_handle=step.next_handle,
         next_cohort_id=step.next_cohort_id,
-        teams={
-            team: found
-            for team, found in teams.items()
-            if found.cohorts or found.flags or found.selectors or found.keys
-        },
+        teams={team: found for team, found in teams.items() if found.cohorts or found.flags or found.selectors},
         applied=applied,
         refused="",
     )
@@ -183,7 +179,7 @@ class _Assignment:
         after = tuple(self._cohort(of_key.get(key), known[key], tree, kept) for key, tree in trees.items())
         dropped = [cohort for cohort in before.cohorts if cohort.key not in known and cohort.active]
         gone = (_retired(cohort, self.registry.version + 1) for cohort in dropped)
-        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags), keys=before.keys)
+        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags))
 
     def _selectors(
         self, before: TeamRegistry, present: Mapping[str, Node], trees: Mapping[str, tuple[Any, Node]]

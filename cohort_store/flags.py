@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from cohort_store.errors import BadDefinition
+from cohort_store.openfeature_values import OpenFeatureValue, check_payload_values
 from cohort_store.posthog.properties import posthog_value
 from cohort_store.properties import PropertyTest
 from cohort_store.schema import Model
@@ -225,6 +226,9 @@ class FlagPolicy(Model):
     on_unavailable: Literal["fail_closed"] | FixedValue = Field(
         default="fail_closed", description="What to answer while a cohort that decides cannot be asked."
     )
+    openfeature_value: OpenFeatureValue = Field(
+        default="variant", description="What OpenFeature clients get as the value: the variant, or the payload."
+    )
 
     @field_validator("on_unavailable", mode="before")
     @classmethod
@@ -272,6 +276,8 @@ class FlagDefinition(Model):
             known = [variant.key for variant in self.filters.variants]
             if policy.value not in known:
                 raise ValueError(f"muster.on_unavailable names {policy.value[:80]!r}; the variants are {known}")
+        if self.muster.openfeature_value == "payload":
+            check_payload_values(self.filters.payloads)
         return self
 
     def cohorts(self) -> Iterator[str]:

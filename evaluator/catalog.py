@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from cohort_store.errors import BadDefinition
 from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView, view_of
+from cohort_store.kept_properties import kept_of, tested_by
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
 from evaluator.flags import CompiledFlag, compile_flag
+from evaluator.resolution import Resolver, compile_resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,13 @@ class TeamCatalog:
     """As it was published: for explanations, which need the trees."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
+    kept: frozenset[str] = frozenset()
+    """The properties of persons that are kept."""
+    tested: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By key of a flag that is on, those of them that it tests; only flags that test some."""
+    tested_by_any: frozenset[str] = frozenset()
+    resolvers: Mapping[str, Resolver] = field(default_factory=dict)
+    """By flag: how its answers are told to OpenFeature clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,7 @@ def compile_catalog(registry: Registry) -> Catalog:
     return Catalog(
         registry.version,
         {team: _compile_team(of_team, registry.version) for team, of_team in registry.teams.items()},
-        keyring_of(key for of_team in registry.teams.values() for key in of_team.keys),
+        keyring_of(registry.keys),
     )
 
 
@@ -59,7 +68,9 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     views = [view_of(cohort, version) for cohort in registry.cohorts]
     known = cohorts_by_name(views)
     flags: dict[str, CompiledFlag] = {}
+    resolvers: dict[str, Resolver] = {}
     refused: dict[str, str] = {}
+    kept, tested = kept_of(registry), dict[str, frozenset[str]]()
     for place, raw in enumerate(registry.flags):
         try:
             flag = parse_flag(raw, f"flags[{place}]")
@@ -67,7 +78,20 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             flags[flag.key] = compile_flag(flag, known)
-    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, registry, refused)
+            resolvers[flag.key] = compile_resolver(flag)
+            if flag.active and (names := tested_by(raw) & kept):
+                tested[flag.key] = names
+    return TeamCatalog(
+        team=registry.team,
+        cohorts={view.key: view for view in views},
+        flags=flags,
+        registry=registry,
+        refused=refused,
+        kept=kept,
+        tested=tested,
+        tested_by_any=frozenset[str]().union(*tested.values()),
+        resolvers=resolvers,
+    )
 
 
 def _key_of(raw: object, place: int) -> str:

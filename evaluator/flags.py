@@ -43,7 +43,7 @@ class Who(NamedTuple):
 
 
 class ReasonCode(StrEnum):
-    """PostHog's codes, and one of ours."""
+    """PostHog's codes, and two of ours."""
 
     CONDITION_MATCH = "condition_match"
     NO_CONDITION_MATCH = "no_condition_match"
@@ -51,8 +51,10 @@ class ReasonCode(StrEnum):
     FLAG_DISABLED = "flag_disabled"
     MISSING_DEPENDENCY = "missing_dependency"
     COHORT_UNAVAILABLE = "cohort_unavailable"
+    PROPERTY_UNAVAILABLE = "property_unavailable"
 
 
+_BY_POLICY = (ReasonCode.COHORT_UNAVAILABLE, ReasonCode.PROPERTY_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY)
 _DESCRIPTIONS = {
     ReasonCode.NO_CONDITION_MATCH: "No matching condition set",
     ReasonCode.OUT_OF_ROLLOUT_BOUND: "Out of rollout bound",
@@ -161,15 +163,19 @@ class CompiledFlag:
 
     def _unknown(self, position: int, ask: Ask, explain: Explain) -> FlagAnswer:
         each = self.sets[position]
-        variant = self.policy if isinstance(self.policy, str) else None
-        enabled = bool(self.policy)
-        answered = "fail_closed" if self.policy is False else f"the value {self.policy!r}"
         if each.missing is not None:
             code, why = ReasonCode.MISSING_DEPENDENCY, f"cohort {each.missing} is not defined"
         else:
             code = ReasonCode.COHORT_UNAVAILABLE
             why = next(explain(cohort) for cohort, _ in each.cohorts if ask(cohort) is None)
-        return self._answer(enabled, variant, Reason(code, position, f"Answered by on_unavailable ({answered}): {why}"))
+        return self.by_policy(position, code, why)
+
+    def by_policy(self, position: int | None, code: ReasonCode, why: str) -> FlagAnswer:
+        """What the flag answers where its conditions cannot be decided."""
+        variant = self.policy if isinstance(self.policy, str) else None
+        answered = "fail_closed" if self.policy is False else f"the value {self.policy!r}"
+        reason = Reason(code, position, f"Answered by on_unavailable ({answered}): {why}")
+        return self._answer(bool(self.policy), variant, reason)
 
     def _answer(self, enabled: bool, variant: str | None, reason: Reason) -> FlagAnswer:
         payload = self.payloads.get(variant or "true") if enabled else None
@@ -198,7 +204,7 @@ def compile_flag(flag: FlagDefinition, cohorts: Mapping[str, CohortView]) -> Com
 
 def is_unavailable(answer: FlagAnswer) -> bool:
     """Whether the flag's policy answered in place of its conditions."""
-    return answer.reason.code in (ReasonCode.COHORT_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY)
+    return answer.reason.code in _BY_POLICY
 
 
 def _compile_set(group: ConditionSet, cohorts: Mapping[str, CohortView]) -> CompiledSet:

@@ -8,32 +8,27 @@ import logging
 import resource
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from prometheus_client import disable_created_metrics
 
 from cohort_store.clocks import Clock, clock_from
 from cohort_store.errors import Crash
 from cohort_store.flag_evaluations import EvaluationBook
-from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
-from evaluator.access import Access
+from evaluator.capturing import capturing_of
 from evaluator.coalescing import CoalescingReader
 from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
-from evaluator.http.callers import parse_networks
-from evaluator.http.doorway import Doorway
-from evaluator.http.refusals import RefusalReport
+from evaluator.http.entrance import doorway_of, gate_of, tls_files_of
 from evaluator.http.service import Service
-from evaluator.limits import RateLimiter
 from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
 from evaluator.push.feed import follow
@@ -51,6 +46,12 @@ REQUESTS_AT_ONCE_MAX = 1_024
 
 OTHER_FILES_MAX = 200
 """Open files that are no client's connection: Redis, Kafka, the log."""
+
+HEADER_DEADLINE_MS = 30_000
+"""How long a request's head may take, and how long a connection may rest between two requests; then it is closed.
+
+Why not shorter: clients and load balancers keep connections for later, and lose a request where the server is first.
+"""
 
 YOUNG_OBJECTS_MAX = 100_000
 """Objects that may come to be until the collector looks for circles; requests leave none."""
@@ -76,25 +77,24 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with service(settings) as parts:
-        doorway = Doorway(
-            RefusalReport(parts.metrics),
-            origins=settings.cors_origins,
-            pace=_limiter(settings.rate_address_per_s, settings),
-            proxies=parse_networks(settings.trusted_proxies),
-        )
-        await serve(Application(parts, doorway=doorway), settings, parts.push.end_all)
+        await serve(Application(parts, doorway=doorway_of(settings, parts.metrics)), settings, parts.push.end_all)
 
 
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
     from cohort_store.redis.wiring import connect_mirror, connect_reader
+    from evaluator.kafka.event_sink import KafkaEventSink
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
     metrics, clock = Metrics(), clock_from(settings.clock)
     registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
     following = asyncio.create_task(registry.follow())
     reads = CoalescingReader(reader, metrics.read_called)
+    sink = KafkaEventSink(settings.kafka)
+    capturing = capturing_of(settings, sink)
+    if capturing is not None:
+        metrics.capture.waiting_bytes.set_function(lambda: capturing.intake.waiting_bytes)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
         async with (
@@ -110,16 +110,17 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
                 metrics=metrics,
                 tally=tally,
                 push=push,
-                access=access_of(settings),
+                gate=gate_of(settings, registry, clock),
                 shards=settings.shards,
                 stale_after_ms=settings.max_hold_ms,
                 past=history.past,
                 book=history.book,
-                key_limit=_limiter(settings.rate_key_per_s, settings),
+                capturing=capturing,
             )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        await sink.aclose()
         await reads.close()
         await reader.aclose()
         await mirror.aclose()
@@ -154,7 +155,7 @@ async def counting(settings: Settings, metrics: Metrics, clock: Clock) -> AsyncI
     """Where answers are counted, with what tells Kafka and metrics of it in the background. Starts without Kafka."""
     from evaluator.kafka.evaluation_log import KafkaEvaluationLog
 
-    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka)
+    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka, settings.topic_replication)
     reporter = EvaluationReporter(
         tally, log, EvaluationMetrics(metrics.registry).folded, clock, interval_s=settings.evaluations_interval_s
     )
@@ -196,7 +197,7 @@ async def serve(
     `before_end` is called when such a signal comes; what is answered by then is written out.
     Raises Crash for an address that cannot be listened on, or that somebody listens on already.
     """
-    certificate, key = _tls_files(settings)
+    certificate, key = tls_files_of(settings)
     address = _free_address(settings.evaluator_host, settings.evaluator_port)
     server = Server(
         application,
@@ -207,6 +208,7 @@ async def serve(
         websockets=False,
         backlog=BACKLOG,
         backpressure=connections_max(settings),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_DEADLINE_MS),
         log_enabled=False,
         ssl_cert=certificate,
         ssl_key=key,
@@ -221,31 +223,6 @@ async def serve(
         loop.add_signal_handler(number, stop)
     logger.info("serving %s on %s port %d", "https" if certificate else "http", address, settings.evaluator_port)
     await server.serve()
-
-
-def access_of(settings: Settings) -> Access:
-    """What the settings open. Raises Crash where the file of the owner's key is not there, or holds no key."""
-    owners = read_secret_key(Path(settings.secret_key_file)) if settings.secret_key_file else None
-    return Access(settings.tokens, owners)
-
-
-def _limiter(per_s: float, settings: Settings) -> RateLimiter | None:
-    return RateLimiter(per_s, settings.rate_burst_s) if per_s else None
-
-
-def _tls_files(settings: Settings) -> tuple[Path | None, Path | None]:
-    """The server's certificate and key. Raises Crash where they cannot be read, or are no pair."""
-    if not settings.tls_certificate:
-        return None, None
-    certificate, key = Path(settings.tls_certificate), Path(settings.tls_key)
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
-        raise Crash(
-            f"TLS cannot be served with {certificate} and {key} ({error}): let MUSTER_TLS_CERTIFICATE name a PEM file "
-            "with the certificate and those that signed it, and MUSTER_TLS_KEY one with its key, without a password"
-        ) from None
-    return certificate, key
 
 
 def connections_max(settings: Settings) -> int:

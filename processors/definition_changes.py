@@ -194,8 +194,7 @@ def registry_values(registry: Registry) -> dict[Name, bytes]:
     for team in registry.teams.values():
         found |= {Name(COHORT, team.team, cohort.key): canonical(cohort.source) for cohort in team.cohorts}
         found |= {Name(FLAG, team.team, flag["key"]): canonical(flag) for flag in team.flags}
-        found |= {Name(KEY, team.team, key.id): canonical(key) for key in team.keys}
-    return found
+    return found | {Name(KEY, key.team, key.id): canonical(key) for key in registry.keys}
 
 
 def lists_needed(registry: Registry) -> dict[TeamList, int]:

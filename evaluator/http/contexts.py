@@ -10,8 +10,8 @@ from evaluator.catalog import Catalog, TeamCatalog
 from evaluator.http.bodies import decode_body
 from evaluator.http.messages import Request, Response, answer, invalid
 from evaluator.http.service import Service
+from evaluator.push.channels import context_of
 from evaluator.push.contexts import CohortName, ContextAnswer, ContextRequest, FlagDefinitions
-from evaluator.push.events import PersonContext
 
 _decoder = msgspec.json.Decoder(ContextRequest)
 
@@ -27,7 +27,7 @@ async def post_context(service: Service, request: Request) -> Response:
         # First: what changes while she is looked at must be told.
         watched = bool(body.stream) and service.push.watch(body.stream, team, distinct_id)
         look = await service.push.look(team, distinct_id)
-        context = PersonContext(distinct_id, look.person, look.at_ms, look.cohorts)
+        context = context_of(distinct_id, look)
     catalog = service.registry.catalog
     return answer(
         ContextAnswer(

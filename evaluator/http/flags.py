@@ -15,12 +15,13 @@ from cohort_store.freshness import data_age_ms
 from cohort_store.ports import Membership
 from cohort_store.subjects import ID_BYTES_MAX
 from evaluator.catalog import TeamCatalog
-from evaluator.coalescing import Read
-from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
+from evaluator.evaluation import CohortAnswer, cohorts_asked, decide_all, describe
 from evaluator.flags import CompiledFlag, FlagAnswer
 from evaluator.http.bodies import decode_body
 from evaluator.http.messages import Request, Response, answer, invalid
+from evaluator.http.person_reading import PersonRead, read_person
 from evaluator.http.service import Service
+from evaluator.person_properties import KeptProperty, described
 
 
 class FlagsRequest(msgspec.Struct):
@@ -36,16 +37,26 @@ class FlagsRequest(msgspec.Struct):
     """Only these flags; keys that no flag has are left out of the answer."""
 
 
+class FilledIn(KeptProperty, frozen=True, omit_defaults=True):
+    """A property that the request did not bring, and the flags that test it."""
+
+    flags: tuple[str, ...] = ()
+
+
 class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     """How good the answer is; sent on `X-Muster: 1` or `?muster=1`."""
 
     registry_version: int
     person: str | None = None
-    """The person that the distinct id stands for; absent where no cohort had to be asked."""
+    """The person that the distinct id stands for; absent where nothing that is stored had to be asked."""
     data_age_ms: int | None = None
     """How far the person's roll is behind; absent where nothing could be read."""
     cohorts: dict[str, CohortAnswer] = {}
     """Every cohort that one of the flags may ask, by key."""
+    filled_in: dict[str, FilledIn] = {}
+    """The properties that the request did not bring and that flags were decided with, as Muster keeps them."""
+    unread: list[str] = []
+    """Those that it did not bring, that flags test, and that could not be read."""
     refused: dict[str, str] = {}
     """Flags that this evaluator cannot read, with the reason."""
 
@@ -70,34 +81,36 @@ _requests = count(getrandbits(48))
 async def post_flags(service: Service, request: Request) -> Response:
     body = decode_body(request, _decoder)
     catalog = service.registry.catalog.team(service.team_of(*_token_of(body)))
+    return answer(await answer_flags(service, catalog, body, wants_muster=request.wants("x-muster", "muster")))
+
+
+async def answer_flags(
+    service: Service, catalog: TeamCatalog, body: FlagsRequest, *, wants_muster: bool
+) -> FlagsAnswer:
+    """The answer to a request whose team is known, for every API that asks about flags. Raises Problem."""
     distinct_id = _checked(str(body.distinct_id))
     flags = _selected(catalog, body.flag_keys_to_evaluate)
-    read: Read | None = None
-    if any(flag.cohorts for flag in flags):
-        read = await service.reads.read(catalog.team, distinct_id)
-    person = Person(distinct_id, body.person_properties or {}, read.membership if read else None)
+    asked = await read_person(service, catalog, flags, distinct_id, body.person_properties or {})
     now = service.clock.now_ms()
     try:
-        answers, unavailable = decide_all(flags, person, now)
+        answers, unavailable = decide_all(flags, asked.person, now)
     except BadEvent as error:
         raise invalid("person_properties", error.reason, f"{error.detail}; send flat properties") from None
     service.metrics.flags_answered(len(answers), unavailable)
     service.tally.count(catalog.team, answers.values())
-    wants_muster = request.wants("x-muster", "muster")
-    return answer(
-        FlagsAnswer(
-            flags=answers,
-            errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
-            request_id=_request_id(),
-            evaluated_at=now,
-            muster=_quality(service, flags, catalog, read, now) if wants_muster else None,
-        )
+    return FlagsAnswer(
+        flags=answers,
+        errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
+        request_id=_request_id(),
+        evaluated_at=now,
+        muster=_quality(service, flags, catalog, asked, now) if wants_muster else None,
     )
 
 
 def _quality(
-    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, read: Read | None, now: int
+    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, asked: PersonRead, now: int
 ) -> FlagsMuster:
+    read = asked.read
     membership: Membership | None = read.membership if read else None
     cohorts = cohorts_asked(flags)
     return FlagsMuster(
@@ -105,8 +118,21 @@ def _quality(
         person=read.person if read else None,
         data_age_ms=data_age_ms(membership, now) if membership and membership.ready is not None else None,
         cohorts={key: describe(cohort, membership, service.stale_after_ms, now) for key, cohort in cohorts.items()},
+        filled_in=_filled_in(catalog, flags, asked),
+        unread=sorted(asked.filled.unread),
         refused=dict(catalog.refused),
     )
+
+
+def _filled_in(catalog: TeamCatalog, flags: Sequence[CompiledFlag], asked: PersonRead) -> dict[str, FilledIn]:
+    registers = (asked.read.registers if asked.read else None) or {}
+    return {
+        name: FilledIn(
+            flags=tuple(flag.key for flag in flags if name in catalog.tested.get(flag.key, ())),
+            **msgspec.structs.asdict(kept),
+        )
+        for name, kept in described(registers, asked.filled.names).items()
+    }
 
 
 def _selected(catalog: TeamCatalog, keys: list[str] | None) -> Sequence[CompiledFlag]:

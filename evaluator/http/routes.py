@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from cohort_store.access_keys import PUBLIC_RIGHTS, Right
-from evaluator.http import cohorts, contexts, explain, flags, health, openapi, persons, sse, stale, why
+from cohort_store.access_keys import Right
+from evaluator.http import (
+    cohorts,
+    contexts,
+    explain,
+    flags,
+    health,
+    ofrep,
+    openapi,
+    persons,
+    posthog_routes,
+    properties,
+    sse,
+    stale,
+    why,
+)
+from evaluator.http.bodies import BODY_BYTES_MAX
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 from evaluator.http.streaming import EventStream
 from evaluator.push.contexts import ContextAnswer, ContextRequest
+from evaluator.resolution import Resolution
 
 Handler = Callable[[Service, Request], Awaitable[Response | EventStream]]
 
@@ -25,19 +40,16 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
-    right: Right | None = None
-    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
+    body_bytes_max: int = BODY_BYTES_MAX
 
-    def described(self) -> openapi.Operation:
-        """The operation, with what may be answered to everybody who needs a right."""
-        if self.right is None:
-            return self.operation
-        problems = tuple(sorted({*self.operation.problems, 401, 403, 429}))
-        return replace(self.operation, problems=problems, token_in_query=self.right in PUBLIC_RIGHTS)
+    @property
+    def right(self) -> Right | None:
+        """What a token or key must have to ask; None: everybody may."""
+        return self.operation.right
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
-    return Response(200, openapi.document([(each.method, each.template, each.described()) for each in ROUTES]))
+    return Response(200, openapi.document([(each.method, each.template, each.operation) for each in ROUTES]))
 
 
 _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so does the header X-Muster.")
@@ -63,9 +75,44 @@ ROUTES: tuple[Route, ...] = (
                 openapi.Parameter("compression", "query", "gzip: the body is packed."),
                 _MUSTER,
             ),
-            problems=(400, 401, 413, 415),
+            problems=(400, 401, 408, 413, 415, 503),
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
+    ),
+    Route(
+        "POST",
+        "/ofrep/v1/evaluate/flags",
+        ofrep.post_bulk,
+        openapi.Operation(
+            "OFREP: every flag of a team for one targeting key",
+            ofrep.BulkAnswer,
+            request=ofrep.EvaluationRequest,
+            parameters=(openapi.Parameter("If-None-Match", "header", "The ETag of the answer that the client has."),),
+            problems=(401, 408, 413, 503),
+            failure=ofrep.EvaluationFailure,
+            failures=(400, 415, 503),
+            empty=(304,),
+            secured=True,
+            schemes=("bearer", "key"),
+            right=Right.EVALUATE,
+        ),
+    ),
+    Route(
+        "POST",
+        "/ofrep/v1/evaluate/flags/{key}",
+        ofrep.post_single,
+        openapi.Operation(
+            "OFREP: one flag for one targeting key",
+            Resolution,
+            request=ofrep.EvaluationRequest,
+            parameters=(openapi.Parameter("key", "path", "The flag's key."),),
+            problems=(401, 408, 413, 503),
+            failure=ofrep.EvaluationFailure,
+            failures=(400, 404, 415, 503),
+            secured=True,
+            schemes=("bearer", "key"),
+            right=Right.EVALUATE,
+        ),
     ),
     Route(
         "POST",
@@ -77,8 +124,8 @@ ROUTES: tuple[Route, ...] = (
             explain.ExplainAnswer,
             request=explain.ExplainRequest,
             problems=(400, 401, 404, 409, 413, 415, 503),
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -89,8 +136,8 @@ ROUTES: tuple[Route, ...] = (
             "are empty, complete or gone; each with its evidence and a clean-up prompt for a coding assistant",
             stale.StaleAnswer,
             problems=(401, 503),
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route(
         "POST",
@@ -100,9 +147,9 @@ ROUTES: tuple[Route, ...] = (
             "One person's memberships and the flags' definitions: for deciding flags in a server of your own",
             ContextAnswer,
             request=ContextRequest,
-            problems=(400, 413, 415, 503),
+            problems=(400, 401, 403, 408, 413, 415, 503),
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -115,10 +162,10 @@ ROUTES: tuple[Route, ...] = (
                 openapi.Parameter("distinct_id", "query", "The person whose flags are told; absent: definitions."),
                 _LAST_EVENT_ID,
             ),
-            problems=(400, 503),
-            content_type=openapi.EVENT_STREAM,
+            problems=(400, 401, 403, 429, 503),
+            media=openapi.EVENT_STREAM,
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "GET",
@@ -131,10 +178,10 @@ ROUTES: tuple[Route, ...] = (
                 openapi.Parameter("targetingKey", "query", "The person whose flags are meant; absent: all."),
                 _LAST_EVENT_ID,
             ),
-            problems=(400, 503),
-            content_type=openapi.EVENT_STREAM,
+            problems=(400, 401, 403, 429, 503),
+            media=openapi.EVENT_STREAM,
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "GET",
@@ -145,8 +192,8 @@ ROUTES: tuple[Route, ...] = (
             cohorts.CohortsAnswer,
             problems=(401, 503),
             secured=True,
+            right=Right.READ_DEFINITIONS,
         ),
-        Right.READ_DEFINITIONS,
     ),
     Route(
         "GET",
@@ -160,8 +207,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(_KEY, _LIMIT, _CURSOR),
             problems=(400, 401, 404, 409, 503),
             secured=True,
+            right=Right.READ_MEMBERS,
         ),
-        Right.READ_MEMBERS,
     ),
     Route(
         "GET",
@@ -173,8 +220,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(_DISTINCT_ID,),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -186,8 +233,22 @@ ROUTES: tuple[Route, ...] = (
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
+    ),
+    Route(
+        "GET",
+        "/persons/{id}/properties",
+        properties.get_properties,
+        openapi.Operation(
+            "One person's properties as they are kept, each with who said it and when: what it takes to decide her "
+            "flags locally, beside her memberships. An id of which nothing is stored is tried as a distinct id",
+            properties.PropertiesAnswer,
+            parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
+            problems=(400, 401, 503),
+            secured=True,
+            right=Right.READ_PERSONS,
+        ),
     ),
     Route(
         "GET",
@@ -205,9 +266,11 @@ ROUTES: tuple[Route, ...] = (
             ),
             problems=(400, 401, 404, 409, 503),
             secured=True,
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
+    *(Route(*each) for each in posthog_routes.READS),
+    *(Route(*each, posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(
         "GET",
@@ -216,22 +279,26 @@ ROUTES: tuple[Route, ...] = (
         openapi.Operation("Whether requests can be answered from the store", health.Readiness, unready=True),
     ),
     Route("GET", "/metrics", health.get_metrics, openapi.Operation("Metrics for Prometheus", None)),
-    Route("GET", "/openapi.json", get_openapi, openapi.Operation("This document", None)),
+    Route("GET", "/openapi.json", get_openapi, openapi.Operation("This document", None, media="application/json")),
 )
 
 Found = tuple[Route, Mapping[str, str]]
 
 
 class Router:
-    """Finds the route of a path, with and without a slash at its end."""
+    """Finds the route of a path, with and without a slash at its end.
+
+    Templates are kept by first segment, which must not be a place, and number of segments.
+    """
 
     def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
         self._exact: dict[tuple[str, str], Found] = {}
         self._paths: dict[str, list[str]] = {}
-        self._templates: list[tuple[tuple[str, ...], Route]] = []
+        self._templates: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
         for route in routes:
             if "{" in route.template:
-                self._templates.append((tuple(route.template.split("/")), route))
+                template = tuple(route.template.split("/"))
+                self._templates.setdefault((template[1], len(template)), []).append((template, route))
                 continue
             for path in (route.template, f"{route.template}/"):
                 self._exact[route.method, path] = (route, {})
@@ -243,8 +310,9 @@ class Router:
         if found is not None:
             return found
         allowed = list(self._paths.get(path, ()))
-        for template, route in self._templates:
-            values = _match(template, path)
+        segments = path.removesuffix("/").split("/")
+        for template, route in self._templates.get((segments[1], len(segments)), ()) if len(segments) > 1 else ():
+            values = _match(template, segments)
             if values is not None:
                 if route.method == method:
                     return route, values
@@ -256,10 +324,8 @@ class Router:
         raise not_found("not_found", f"nothing is served at {path[:200]!r}; GET /openapi.json lists what is")
 
 
-def _match(template: tuple[str, ...], path: str) -> dict[str, Any] | None:
-    segments = path.removesuffix("/").split("/")
-    if len(segments) != len(template):
-        return None
+def _match(template: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    """The values of the template's places, where the path has as many segments and the others are equal."""
     values = {}
     for expected, segment in zip(template, segments, strict=True):
         if expected.startswith("{"):

@@ -12,6 +12,7 @@ from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView
 from cohort_store.warming import WarmUp
 from evaluator.catalog import cohorts_by_name
+from evaluator.evaluation import decide_unread
 from evaluator.flags import CompiledFlag, FlagAnswer, Who, compile_flag
 
 
@@ -20,6 +21,10 @@ class Known(NamedTuple):
 
     members: Mapping[str, bool | None]
     troubles: Mapping[str, str]
+    properties: Mapping[str, Any]
+    """As they are kept of her; what the caller brings wins."""
+    unread: frozenset[str]
+    """Properties that are kept, and could not be read."""
     at_ms: int
     """The evaluator's instant: of two, the later one counts."""
     stream: str
@@ -82,7 +87,12 @@ def decide(
     def explain(cohort: CohortView) -> str:
         return troubles.get(cohort.key) or f"nothing was told of cohort {cohort.key}"
 
-    return flag.decide(Who(distinct_id, properties, now_ms), ask, explain)
+    if known.properties:
+        properties = {**known.properties, **properties}
+    who = Who(distinct_id, properties, now_ms)
+    if known.unread and (unread := known.unread - properties.keys()):
+        return decide_unread(flag, who, unread, ask, explain)
+    return flag.decide(who, ask, explain)
 
 
 class KnownPersons:

@@ -193,4 +193,5 @@ def known_of(context: PersonContext, stream: str, watched: bool) -> Known:
         if each.member is None or each.status is Status.UNAVAILABLE
     }
     members = {key: each.member for key, each in context.cohorts.items()}
-    return Known(members, troubles, context.evaluated_at, stream, watched, monotonic())
+    unread = frozenset(context.unread)
+    return Known(members, troubles, context.properties, unread, context.evaluated_at, stream, watched, monotonic())

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from uuid import uuid4
 
 from evaluator.catalog import TeamCatalog
-from evaluator.evaluation import CohortAnswer
 from evaluator.flags import FlagAnswer, is_unavailable
 from evaluator.push.events import DefinitionsChange, Event, EventLog, FlagValues, Name, PersonContext, event
 from evaluator.push.looking import Look
@@ -27,7 +26,8 @@ class PersonChannel:
         self._joining: list[Stream] = []
         self._log = EventLog(uuid4().hex[:12])
         self._flags: dict[str, FlagAnswer] = {}
-        self._cohorts: dict[str, CohortAnswer] = {}
+        self._standing: object = None
+        """What was told of her to in-process providers."""
 
     @property
     def is_listened_to(self) -> bool:
@@ -81,11 +81,11 @@ class PersonChannel:
         return len(joining)
 
     def _tell_watchers(self, look: Look) -> int:
-        if not look.complete or _standing(look.cohorts) == _standing(self._cohorts):
+        standing = _standing(look)
+        if not look.complete or standing == self._standing:
             return 0
-        self._cohorts = look.cohorts
-        context = PersonContext(self.distinct_id, look.person, look.at_ms, look.cohorts)
-        return _tell(self.watchers, event(Name.CONTEXT, context)) if self.watchers else 0
+        self._standing = standing
+        return _tell(self.watchers, event(Name.CONTEXT, context_of(self.distinct_id, look))) if self.watchers else 0
 
 
 class TeamChannel:
@@ -134,8 +134,15 @@ def _value(answer: FlagAnswer | None) -> tuple[bool, str | None, str | None] | N
     return None if answer is None else (answer.enabled, answer.variant, answer.metadata.payload)
 
 
-def _standing(cohorts: Mapping[str, CohortAnswer]) -> dict[str, object]:
-    return {key: (cohort.version, cohort.member, cohort.status) for key, cohort in cohorts.items()}
+def context_of(distinct_id: str, look: Look) -> PersonContext:
+    """What in-process evaluation needs of a look."""
+    properties, unread = dict(look.filled.properties), sorted(look.filled.unread)
+    return PersonContext(distinct_id, look.person, look.at_ms, look.cohorts, properties, unread)
+
+
+def _standing(look: Look) -> object:
+    cohorts = {key: (cohort.version, cohort.member, cohort.status) for key, cohort in look.cohorts.items()}
+    return cohorts, look.filled.properties, look.filled.unread
 
 
 def _tell(streams: Iterable[Stream], told: Event) -> int:

@@ -75,6 +75,10 @@ class PersonContext(msgspec.Struct, frozen=True, omit_defaults=True):
     evaluated_at: int
     cohorts: dict[str, CohortAnswer]
     """Every cohort that one of the team's flags may ask, by key."""
+    properties: dict[str, Any] = {}
+    """Those that flags test, as they are kept of her."""
+    unread: list[str] = []
+    """Those that could not be read."""
 
 
 class Unwatched(msgspec.Struct, frozen=True):

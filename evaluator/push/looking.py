@@ -9,6 +9,7 @@ from evaluator.catalog import Catalog
 from evaluator.coalescing import CoalescingReader, Read
 from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
 from evaluator.flags import FlagAnswer
+from evaluator.person_properties import Filled, fill_in
 
 
 class Look(NamedTuple):
@@ -19,6 +20,8 @@ class Look(NamedTuple):
     at_ms: int
     flags: dict[str, FlagAnswer]
     cohorts: dict[str, CohortAnswer]
+    filled: Filled
+    """Her properties that flags test, as they are kept."""
     complete: bool
     """False where the store did not answer: flags that ask cohorts were answered by their policies."""
 
@@ -46,14 +49,17 @@ class StoreLooker:
         self._stale_after_ms = stale_after_ms
 
     async def __call__(self, team: int, distinct_id: str) -> Look:
-        read: Read = await self._reads.read(team, distinct_id)
+        wanted = self._registry.catalog.team(team).tested_by_any
+        read: Read = await self._reads.read(team, distinct_id, with_properties=bool(wanted))
         # Behind the read, so that the definitions are never older than what was read with them.
         catalog = self._registry.catalog
-        flags = tuple(catalog.team(team).flags.values())
+        of_team = catalog.team(team)
+        flags = tuple(of_team.flags.values())
+        filled = fill_in({}, of_team.tested_by_any, read.registers)
         now = self._clock.now_ms()
-        answers, _ = decide_all(flags, Person(distinct_id, {}, read.membership), now)
+        answers, _ = decide_all(flags, Person(distinct_id, filled.properties, read.membership, filled.unread), now)
         cohorts = {
             key: describe(cohort, read.membership, self._stale_after_ms, now)
             for key, cohort in cohorts_asked(flags).items()
         }
-        return Look(read.person, catalog.version, now, answers, cohorts, read.membership is not None)
+        return Look(read.person, catalog.version, now, answers, cohorts, filled, read.membership is not None)

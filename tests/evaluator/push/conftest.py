@@ -7,7 +7,7 @@ import pytest
 
 from cohort_store.registry import Registry
 from tests.evaluator.conftest import fill
-from tests.evaluator.moving import Owner, kafka_at
+from tests.evaluator.owning import Owner, kafka_at
 from tests.evaluator.serving import Evaluator, serving
 
 

@@ -20,7 +20,7 @@ from evaluator.muster_openfeature import MusterProvider
 from processors.embedded.child import LOOPBACK, choose_port
 from tests.evaluator.building import flag, in_cohort, person_is, registry_of, variants
 from tests.evaluator.conftest import FLAGS, fill, publish
-from tests.evaluator.moving import Owner
+from tests.evaluator.owning import Owner
 from tests.evaluator.serving import DEADLINE_S, SECRET, Evaluator
 
 DOMAIN = "muster"

@@ -11,7 +11,7 @@ from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import flag, in_cohort, registry_of
 from tests.evaluator.conftest import FLAGS, fill, publish
 from tests.evaluator.listening import Listener
-from tests.evaluator.moving import Owner, kafka_at
+from tests.evaluator.owning import Owner, kafka_at
 from tests.evaluator.serving import BEARER, TOKEN, Evaluator, serving
 
 PROMPT_S = 5.0
