@@ -72,16 +72,26 @@ class KafkaChanges:
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """Raise where the broker is away, or where the topic ends before what was read of it: then it began anew."""
-        async with asyncio.timeout(LOOK_DEADLINE_S):
-            ends = await consumer.end_offsets(self._partitions)
-            behind = [each for each in self._partitions if ends[each] < await consumer.position(each)]
-            # The cheap answer may be too low, so it is confirmed.
-            if behind:
-                ends = await end_offsets(self._bootstrap, behind)
-                behind = [each for each in behind if ends[each] < await consumer.position(each)]
+        # Not by asyncio.timeout: aiokafka goes on trying where it is cancelled at some moments.
+        looking = asyncio.ensure_future(self._behind(consumer))
+        try:
+            done, _ = await asyncio.wait([looking], timeout=LOOK_DEADLINE_S)
+        finally:
+            looking.cancel()
+        if not done:
+            raise TimeoutError
+        behind = looking.result()
         if behind:
             raise Retry(f"{TOPIC}/{behind[0].partition} ends before what was read of it; it is read from its end anew")
         self._looked_at = monotonic()
+
+    async def _behind(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+        """The partitions that end before what was read of them. The cheap answer may be too low, so it is confirmed."""
+        ends = await consumer.end_offsets(self._partitions)
+        behind = [each for each in self._partitions if ends[each] < await consumer.position(each)]
+        if behind:
+            ends = await end_offsets(self._bootstrap, behind)
+        return [each for each in behind if ends[each] < await consumer.position(each)]
 
     def _away(self, error: BaseException) -> Retry:
         return Retry(f"{TOPIC} at {self._bootstrap} cannot be read: {str(error) or 'no answer in time'}")

@@ -19,7 +19,7 @@ from processors.embedded.broker import EmbeddedBroker
 from processors.embedded.child import choose_port
 
 PARTITIONS = 2
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 @dataclass
