@@ -24,7 +24,7 @@ $(RUNTIME): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=...")'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) .
+	@$(PIP) '.[demo]'
 	@touch $@
 
 $(STAMP): $(RUNTIME)
@@ -64,7 +64,7 @@ docs: $(STAMP) ## write docs/cli.md from the commands' own help
 	@$(BIN)/python -m processors.cli.reference > docs/cli.md
 
 lock: $(STAMP) ## resolve constraints.txt anew (needs uv)
-	@{ head -n 1 constraints.txt; uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra openfeature --upgrade \
+	@{ head -n 1 constraints.txt; uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra demo --extra openfeature --upgrade \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml | grep -v win32; } > constraints.new
 	@mv constraints.new constraints.txt
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cohort_store.durations import format_instant
 from cohort_store.errors import Crash
 from processors.cli.watch import changes
+from processors.demo.http.applications import Applications, applications
 from processors.demo.play import Play
 from processors.demo.scenario import HERO, HERO_COHORT, HERO_FLAG, Act, Chapter, moments
 from processors.demo.stage import eventually
@@ -24,12 +25,14 @@ class Live:
 
     async def run(self) -> None:
         """Play to the end; raises Crash where the hero's flag is not as told, Retry where something hangs."""
+        stage = self.play.stage
         listening = asyncio.create_task(self._listen(), name="changes")
         try:
-            for moment in moments(self.play.log):
-                await self._reach(moment.at_ms, moment.act)
-                await self._act(moment.at_ms, moment.act)
-                await self.play.look()
+            async with applications(stage.evaluator_url, stage.token, HERO_FLAG, HERO) as asking:
+                for moment in moments(self.play.log):
+                    await self._reach(moment.at_ms, moment.act)
+                    await self._act(moment.at_ms, moment.act, asking)
+                    await self.play.look()
         finally:
             listening.cancel()
             with suppress(asyncio.CancelledError):
@@ -55,7 +58,7 @@ class Live:
         self.play.stage.clock.set(at_ms)
         await eventually(f"every shard at {format_instant(at_ms)}", lambda: self.play.roll.reached(at_ms))
 
-    async def _act(self, at_ms: int, act: Act) -> None:
+    async def _act(self, at_ms: int, act: Act, asking: Applications) -> None:
         told = format_instant(at_ms)[:19].replace("T", " ")
         match act:
             case Act.STEP:
@@ -64,9 +67,11 @@ class Live:
                 await self.play.compare(Chapter.LIVE)
             case Act.FLAG_BEFORE:
                 await self._expect(on=False)
+                await _all_see(asking, on=False)
                 self._tell(f"{told}  off, after one payment error")
             case Act.FLAG_ON:
                 seconds = await eventually(f"{HERO_FLAG} on for {HERO}", self._flag)
+                await _all_see(asking, on=True)
                 self._tell(f"{told}  ON, {seconds * 1000:.0f} ms after her second payment error was sent")
             case Act.FLAG_STILL_ON:
                 await self._expect(on=True)
@@ -74,7 +79,13 @@ class Live:
             case Act.FLAG_OFF:
                 await self._expect(on=False)
                 await eventually("the hero's changes told", self._heard_both)
+                await _all_see(asking, on=False)
                 self._tell(f"{told}  OFF by time alone: for 23 hours she did nothing")
+                told_apart = ", ".join("on" if value else "off" for value in asking.pushed)
+                self.play.display.say(
+                    f"the posthog SDK and an OFREP provider of OpenFeature saw the same each time, and a stream of "
+                    f"server-sent events was told: {told_apart}"
+                )
 
     async def _listen(self) -> None:
         async for change in changes(self.play.stage.installation.settings, from_start=True):
@@ -97,3 +108,7 @@ class Live:
     def _tell(self, sentence: str) -> None:
         self.play.scene.story.append(sentence)
         self.play.display.say(f"{HERO}, flag {HERO_FLAG}: {sentence}")
+
+
+async def _all_see(asking: Applications, *, on: bool) -> None:
+    await eventually(f"{HERO_FLAG} {'on' if on else 'off'} for every application", lambda: asking.see(on=on))

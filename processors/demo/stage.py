@@ -85,7 +85,7 @@ class Stage:
 
     async def ask(self, flag: str, person: str) -> Asked:
         """What the evaluator answers over HTTP about one person."""
-        body = {"token": self._token, "distinct_id": person, "flag_keys_to_evaluate": [flag]}
+        body = {"token": self.token, "distinct_id": person, "flag_keys_to_evaluate": [flag]}
         return read_answer(await asyncio.to_thread(self._http, "/flags?v=2&muster=1", body), flag, person)
 
     async def standing(self) -> Standing:
@@ -94,13 +94,19 @@ class Stage:
         return Standing(told["registry_version"], {each["key"]: Status(each["status"]) for each in told["cohorts"]})
 
     @property
-    def _token(self) -> str:
+    def token(self) -> str:
+        """The project's public token."""
         return next(iter(self.installation.settings.tokens))
 
-    def _http(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    @property
+    def evaluator_url(self) -> str:
+        """Where the evaluator answers."""
         settings = self.installation.settings
-        request = urllib.request.Request(
-            f"http://{settings.evaluator_host}:{settings.evaluator_port}{path}",
+        return f"http://{settings.evaluator_host}:{settings.evaluator_port}"
+
+    def _http(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 - an address of our own
+            f"{self.evaluator_url}{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"content-type": "application/json", "authorization": f"Bearer {self.installation.secret_key}"},
         )

@@ -28,6 +28,7 @@ def test_every_chapter_ends_with_equal_sets_and_nothing_is_left(tmp_path: Path) 
     said = [" ".join(line.split()) for line in done.stdout.splitlines()]
     for chapter in ("history 23 of 23", "live 552 of 552", "edit 23 of 23", "after FLUSHALL 23 of 23"):
         assert f"{chapter} sets equal" in said
-    for part in ("none of them in Kafka", "all 23 cohorts OK, none WARMING", "OFF by time alone", "with no operator"):
+    parts = ("none of them in Kafka", "all 23 cohorts OK, none WARMING", "OFF by time alone", "was told: off, on, off")
+    for part in (*parts, "with no operator"):
         assert part in done.stdout
     assert list(tmp_path.iterdir()) == []

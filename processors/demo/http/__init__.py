@@ -1,0 +1,1 @@
+"""Applications over HTTP, with their own client libraries."""
