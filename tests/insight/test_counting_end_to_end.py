@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cohort_store.clickhouse.flag_evaluations import EvaluationsTable
 from cohort_store.flag_evaluations import CallRecord
+from processors.definitions_log import apply
 from tests.control.control_process import ControlProcess, control_settings, eventually
-from tests.evaluator.building import flag, registry_of, variants
-from tests.evaluator.conftest import publish
+from tests.evaluator.building import SHARDS, flag, variants
 from tests.evaluator.serving import Evaluator
 from tests.services.fixtures import ClickHouse
 
@@ -23,14 +24,16 @@ async def test_what_an_evaluator_answered_is_counted_in_clickhouse_by_control(
     fresh_broker: str, view_url: str, clickhouse: ClickHouse, tmp_path: Path
 ) -> None:
     url = f"http://{clickhouse.host}:{clickhouse.port}/{clickhouse.database}"
-    settings = control_settings(fresh_broker, view_url, tmp_path / "data", clickhouse=url, redis_prefix="counted")
+    settings = control_settings(fresh_broker, view_url, tmp_path / "data", clickhouse=url, shards=SHARDS)
     evaluator = Evaluator(tmp_path, view_url, "system", MUSTER_KAFKA=fresh_broker, MUSTER_EVALUATIONS_INTERVAL_S="0.5")
     table = EvaluationsTable(url)
     with ControlProcess(settings, tmp_path / "control.log"):
-        await publish(view_url, registry_of(FLAGS))
+        file = tmp_path / "flags.json"
+        file.write_bytes(msgspec.json.encode({"flags": FLAGS}))
+        await apply(settings, [file], prune=False, dry_run=False)
         evaluator.process.start()
         try:
-            await asyncio.to_thread(evaluator.until_version, 1)
+            await asyncio.to_thread(evaluator.until, lambda: evaluator.get("/flags/stale")["looked_at"] == len(FLAGS))
             for number in range(7):
                 await asyncio.to_thread(evaluator.flags, f"p{number}")
             found = await eventually(lambda: table.calls(1, 0), seven_of_each)
