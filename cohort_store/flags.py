@@ -5,7 +5,8 @@ beside a condition set, and ignored. A key that would change what a flag answers
 a flag must never be on for reasons that its author did not write.
 
 The one addition is `muster.on_unavailable`: what the flag answers while a cohort that decides it cannot be
-asked. `fail_closed` (the default) is false; `{"value": true | false | "variant"}` is that value.
+asked. `last_known` (the default) decides with the person's last known memberships, and is false where none are known;
+`fail_closed` is false, `fail_open` true or the hash's variant; `{"value": true | false | "variant"}` is that value.
 """
 
 from __future__ import annotations
@@ -223,8 +224,8 @@ class FixedValue(Model):
 class FlagPolicy(Model):
     """What Muster adds to a flag."""
 
-    on_unavailable: Literal["fail_closed"] | FixedValue = Field(
-        default="fail_closed", description="What to answer while a cohort that decides cannot be asked."
+    on_unavailable: Literal["last_known", "fail_closed", "fail_open"] | FixedValue = Field(
+        default="last_known", description="What to answer while a cohort that decides cannot be asked."
     )
     openfeature_value: OpenFeatureValue = Field(
         default="variant", description="What OpenFeature clients get as the value: the variant, or the payload."
@@ -237,10 +238,11 @@ class FlagPolicy(Model):
         if type(value) not in (bool, str):
             shown = str(value)[:80]
             raise ValueError(f"value {shown} is none that a flag has; write true, false, or a variant's key in quotes")
-        if raw == "fail_closed" or isinstance(raw, (Mapping, FixedValue)):
+        if raw in ("last_known", "fail_closed", "fail_open") or isinstance(raw, (Mapping, FixedValue)):
             return raw
         raise ValueError(
-            "on_unavailable is fail_closed, or a value of its own: {value: true}, {value: false}, {value: a variant}"
+            "on_unavailable is last_known, fail_closed or fail_open, or a value of its own: {value: true}, "
+            "{value: false}, {value: a variant}"
         )
 
 
@@ -329,7 +331,7 @@ _REMEDIES = {
     "float_type": "write a number, without quotes",
     "string_type": "write a text, in quotes",
 }
-_UNION_ARMS = {"literal['fail_closed']", "FixedValue", "bool", "str"}
+_UNION_ARMS = {"literal['last_known','fail_closed','fail_open']", "FixedValue", "bool", "str"}
 
 
 def _sentence(found: Any) -> str:

@@ -49,6 +49,8 @@ class CohortView:
     activated_ms: int
     warm_up: WarmUp
     backfilled: bool = False
+    in_force_from: int = 0
+    """The registry version with which the active version took over; 0: with the one that brought it."""
 
 
 def view_of(cohort: Cohort, registry_version: int) -> CohortView:
@@ -67,6 +69,7 @@ def view_of(cohort: Cohort, registry_version: int) -> CohortView:
         activated_ms=version.activated_ms if version else 0,
         warm_up=warm_up_of(version.when) if version else WarmUp(always=True),
         backfilled=version.backfilled if version else False,
+        in_force_from=version.in_force_from if version else 0,
     )
 
 

@@ -11,6 +11,8 @@ from cohort_store.freshness import CohortView, view_of
 from cohort_store.kept_properties import kept_of, tested_by
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
+from evaluator.condition_tree import Tree, tree_of
+from evaluator.coverage import Coverage
 from evaluator.flags import CompiledFlag, compile_flag
 from evaluator.resolution import Resolver, compile_resolver
 
@@ -34,6 +36,9 @@ class TeamCatalog:
     tested_by_any: frozenset[str] = frozenset()
     resolvers: Mapping[str, Resolver] = field(default_factory=dict)
     """By flag: how its answers are told to OpenFeature clients."""
+    trees: Mapping[str, Tree] = field(default_factory=dict, compare=False)
+    """Of each flag, by key: its tests with their names."""
+    coverage: Coverage = field(default_factory=Coverage, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     resolvers: dict[str, Resolver] = {}
     refused: dict[str, str] = {}
     kept, tested = kept_of(registry), dict[str, frozenset[str]]()
+    trees: dict[str, Tree] = {}
     for place, raw in enumerate(registry.flags):
         try:
             flag = parse_flag(raw, f"flags[{place}]")
@@ -79,6 +85,7 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
         else:
             flags[flag.key] = compile_flag(flag, known)
             resolvers[flag.key] = compile_resolver(flag)
+            trees[flag.key] = tree_of(flag)
             if flag.active and (names := tested_by(raw) & kept):
                 tested[flag.key] = names
     return TeamCatalog(
@@ -91,6 +98,8 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
         tested=tested,
         tested_by_any=frozenset[str]().union(*tested.values()),
         resolvers=resolvers,
+        trees=trees,
+        coverage=Coverage(views, version),
     )
 
 

@@ -22,6 +22,7 @@ from cohort_store.errors import BadRecord, MusterError
 from cohort_store.ports import Membership, MembershipReader
 from cohort_store.records import Register, decode_registers
 from cohort_store.subjects import PERSON, Subject
+from evaluator.last_known import Known
 
 BATCH_MAX = 512
 """Reads a call; more wait for the next one."""
@@ -36,7 +37,7 @@ GUESSES_MAX = 100_000
 """Distinct ids whose person is remembered; the one not used for longest goes first."""
 
 DEADLINE_S = 0.5
-"""How long a call may take; then its reads are answered that nothing can be said."""
+"""How long a read may take, with the time that it waits for its call; then it is answered that nothing can be said."""
 
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ class Read(NamedTuple):
     membership: Membership | None
     registers: Mapping[str, Register] | None = None
     """What is kept of her properties; None: not asked for, the store did not answer, or nobody here can read it."""
+    known: Known | None = None
+    """What was last known of her, where `membership` does not answer for all cohorts (steady_reading.py)."""
 
 
 Key = tuple[int, str]
@@ -70,6 +73,8 @@ class CoalescingReader:
         self._recorded: set[Key] = set()
         """Of those who wait, whose properties are asked for."""
         self._flights: set[asyncio.Task[None]] = set()
+        self._since = 0.0
+        """Since when somebody has been waiting."""
         self._departing = False
         self._away = False
         self._unreadable = False
@@ -85,8 +90,11 @@ class CoalescingReader:
         """The person of a distinct id, and what is stored of her."""
         key = (team, distinct_id)
         if len(self._waiting) >= WAITING_MAX:
-            return Read(self._guess(key), None)
-        future: asyncio.Future[Read] = asyncio.get_running_loop().create_future()
+            return Read(self.guess(key), None)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Read] = loop.create_future()
+        if not self._waiting:
+            self._since = loop.time()
         self._waiting.setdefault(key, []).append(future)
         if with_properties:
             self._recorded.add(key)
@@ -112,7 +120,7 @@ class CoalescingReader:
             batch = {key: self._waiting.pop(key) for key in list(self._waiting)[:BATCH_MAX]}
         recorded = self._recorded & batch.keys()
         self._recorded -= recorded
-        flight = asyncio.get_running_loop().create_task(self._fly(batch, recorded))
+        flight = asyncio.get_running_loop().create_task(self._fly(batch, recorded, self._since + self._deadline_s))
         self._flights.add(flight)
         flight.add_done_callback(self._landed)
 
@@ -122,18 +130,18 @@ class CoalescingReader:
             flight.exception()  # those who asked have it already
         self._depart_soon()
 
-    async def _fly(self, batch: dict[Key, list[asyncio.Future[Read]]], recorded: Collection[Key]) -> None:
-        """Settle every read of the batch, whatever happens."""
+    async def _fly(self, batch: dict[Key, list[asyncio.Future[Read]]], recorded: Collection[Key], due: float) -> None:
+        """Settle every read of the batch by then, whatever happens."""
         keys = list(batch)
         failed = False
         self._out += len(keys)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout_at(due):
                 reads = await self._fetch(keys, recorded)
         except (MusterError, TimeoutError) as error:
             failed = True
             self._mark_away(str(error) or f"no answer within {self._deadline_s} s")
-            reads = [Read(self._guess(key), None) for key in keys]
+            reads = [Read(self.guess(key), None) for key in keys]
         except BaseException as error:
             for future in (each for futures in batch.values() for each in futures if not each.done()):
                 future.set_exception(error)
@@ -149,7 +157,7 @@ class CoalescingReader:
                     future.set_result(read)
 
     async def _fetch(self, keys: Sequence[Key], recorded: Collection[Key]) -> list[Read]:
-        guesses = [self._guess(key) for key in keys]
+        guesses = [self.guess(key) for key in keys]
         subjects = [Subject(team, PERSON, guess) for (team, _), guess in zip(keys, guesses, strict=True)]
         persons, reads = await self._look_up(keys, subjects, keys, recorded)
         known = [person or key[1] for key, person in zip(keys, persons, strict=True)]
@@ -195,7 +203,8 @@ class CoalescingReader:
             logger.info("the membership store answers again")
         self._away = False
 
-    def _guess(self, key: Key) -> str:
+    def guess(self, key: Key) -> str:
+        """The person whom the id stood for when it was read last; the id itself, where it was not."""
         person = self._guesses.get(key)
         if person is None:
             return key[1]

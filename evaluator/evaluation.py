@@ -12,7 +12,9 @@ from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm
 from cohort_store.ports import Membership
 from cohort_store.properties import Properties
 from evaluator.flags import Ask, CompiledFlag, Explain, FlagAnswer, ReasonCode, Who, is_unavailable
+from evaluator.last_known import Known, known_member
 from evaluator.person_properties import Unread
+from evaluator.recalling import recall_answers
 
 
 class Person(NamedTuple):
@@ -23,6 +25,8 @@ class Person(NamedTuple):
     membership: Membership | None
     unread: frozenset[str] = frozenset()
     """Properties that may be kept of her, and could not be read."""
+    known: Known | None = None
+    """What was last known of her, where `membership` does not answer for all cohorts."""
 
 
 class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,10 +42,14 @@ class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where earlier events may be missing: the instant from which on none was."""
     detail: str | None = None
     """Why nothing can be said."""
+    last_known: bool | None = None
+    """Where nothing can be said: whether she was a member when she was read last. Absent where that is not known."""
+    known_at: str | None = None
+    """The instant of `last_known`."""
 
 
 def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple[dict[str, FlagAnswer], int]:
-    """Every flag's answer by key at `now`, and of how many a policy answered in place of the conditions."""
+    """Every flag's answer by key at `now`, and of how many a policy answered."""
     membership = person.membership
     who = Who(person.distinct_id, person.properties, now)
 
@@ -51,11 +59,16 @@ def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple
     def explain(cohort: CohortView) -> str:
         return trouble_with(cohort, membership)
 
+    flags = tuple(flags)
     if person.unread:
         answers = {flag.key: decide_unread(flag, who, person.unread, ask, explain) for flag in flags}
     else:
         answers = {flag.key: flag.decide(who, ask, explain) for flag in flags}
-    return answers, sum(map(is_unavailable, answers.values()))
+    unavailable = sum(map(is_unavailable, answers.values()))
+    if unavailable and person.known is not None:
+        undecided = (flag for flag in flags if is_unavailable(answers[flag.key]))
+        answers |= recall_answers(undecided, who, ask, person.known, person.unread)
+    return answers, unavailable
 
 
 def decide_unread(flag: CompiledFlag, who: Who, unread: frozenset[str], ask: Ask, explain: Explain) -> FlagAnswer:
@@ -65,7 +78,7 @@ def decide_unread(flag: CompiledFlag, who: Who, unread: frozenset[str], ask: Ask
     if properties.looked_at is None or is_unavailable(answer):
         return answer
     why = f"property {properties.looked_at} could not be read, and the request did not bring it"
-    return flag.by_policy(None, ReasonCode.PROPERTY_UNAVAILABLE, why)
+    return flag.by_policy(None, ReasonCode.PROPERTY_UNAVAILABLE, why, who)
 
 
 def cohorts_asked(flags: Sequence[CompiledFlag]) -> dict[str, CohortView]:
@@ -73,13 +86,16 @@ def cohorts_asked(flags: Sequence[CompiledFlag]) -> dict[str, CohortView]:
     return {cohort.key: cohort for flag in flags for cohort in flag.cohorts}
 
 
-def describe(cohort: CohortView, membership: Membership | None, stale_after_ms: int, now: int) -> CohortAnswer:
-    """The cohort's answer with its version and status."""
+def describe(
+    cohort: CohortView, membership: Membership | None, stale_after_ms: int, now: int, known: Known | None = None
+) -> CohortAnswer:
+    """The cohort's answer with its version and status, and where there is none, what was last known."""
     status = status_of(cohort, membership, stale_after_ms, now)
     member = member_of(cohort, membership)
     complete_from = None
     if status in (Status.WARMING, Status.STALE) and membership is not None and not is_warm(cohort, membership):
         complete_from = format_instant(complete_from_ms(cohort, membership.warm_from_ms))
+    before = known_member(cohort, known) if member is None else None
     return CohortAnswer(
         id=cohort.id,
         key=cohort.key,
@@ -88,4 +104,6 @@ def describe(cohort: CohortView, membership: Membership | None, stale_after_ms: 
         member=member,
         complete_from=complete_from,
         detail=trouble_with(cohort, membership) if member is None else None,
+        last_known=before,
+        known_at=format_instant(known.membership.now_ms) if known is not None and before is not None else None,
     )

@@ -22,10 +22,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from cohort_store.flags import ConditionSet, FixedValue, FlagDefinition, payload_text
+from cohort_store.flags import ConditionSet, FlagDefinition, payload_text
 from cohort_store.freshness import CohortView
 from cohort_store.properties import DatedTest, Properties, Test, compile_dated_test, compile_test
 from evaluator.bucketing import VariantTable, variant_for, variant_table, within_rollout
+from evaluator.policies import Policy, compile_policy
 
 Ask = Callable[[CohortView], bool | None]
 """Whether the person is in the cohort; None where nobody can say."""
@@ -52,9 +53,18 @@ class ReasonCode(StrEnum):
     MISSING_DEPENDENCY = "missing_dependency"
     COHORT_UNAVAILABLE = "cohort_unavailable"
     PROPERTY_UNAVAILABLE = "property_unavailable"
+    LAST_KNOWN = "last_known"
+    """The conditions decided, with memberships as they were last known."""
 
 
-_BY_POLICY = (ReasonCode.COHORT_UNAVAILABLE, ReasonCode.PROPERTY_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY)
+_BY_POLICY = frozenset(
+    {
+        ReasonCode.COHORT_UNAVAILABLE,
+        ReasonCode.PROPERTY_UNAVAILABLE,
+        ReasonCode.MISSING_DEPENDENCY,
+        ReasonCode.LAST_KNOWN,
+    }
+)
 _DESCRIPTIONS = {
     ReasonCode.NO_CONDITION_MATCH: "No matching condition set",
     ReasonCode.OUT_OF_ROLLOUT_BOUND: "Out of rollout bound",
@@ -113,8 +123,8 @@ class CompiledFlag:
     variants: VariantTable
     cohorts: tuple[CohortView, ...]
     """Those that it may ask, each once."""
-    policy: bool | str
-    """The value to answer while a cohort that decides cannot be asked."""
+    policy: Policy
+    """What to answer while a cohort that decides cannot be asked."""
     id: int
     version: int
     name: str | None
@@ -145,7 +155,7 @@ class CompiledFlag:
                     return self._on(position, value)
                 break
         if unknown:
-            return self._unknown(unknown[0], ask, explain)
+            return self._unknown(unknown[0], who, ask, explain)
         return self._off(code, index)
 
     def _on(self, position: int, variant: str | None) -> FlagAnswer:
@@ -161,21 +171,20 @@ class CompiledFlag:
             known = self.known[False, index, code] = self._answer(False, None, Reason(code, index, _DESCRIPTIONS[code]))
         return known
 
-    def _unknown(self, position: int, ask: Ask, explain: Explain) -> FlagAnswer:
+    def _unknown(self, position: int, who: Who, ask: Ask, explain: Explain) -> FlagAnswer:
         each = self.sets[position]
         if each.missing is not None:
             code, why = ReasonCode.MISSING_DEPENDENCY, f"cohort {each.missing} is not defined"
         else:
             code = ReasonCode.COHORT_UNAVAILABLE
             why = next(explain(cohort) for cohort, _ in each.cohorts if ask(cohort) is None)
-        return self.by_policy(position, code, why)
+        return self.by_policy(position, code, why, who)
 
-    def by_policy(self, position: int | None, code: ReasonCode, why: str) -> FlagAnswer:
+    def by_policy(self, position: int | None, code: ReasonCode, why: str, who: Who) -> FlagAnswer:
         """What the flag answers where its conditions cannot be decided."""
-        variant = self.policy if isinstance(self.policy, str) else None
-        answered = "fail_closed" if self.policy is False else f"the value {self.policy!r}"
-        reason = Reason(code, position, f"Answered by on_unavailable ({answered}): {why}")
-        return self._answer(bool(self.policy), variant, reason)
+        enabled, variant = self.policy.answer(lambda: variant_for(self.variants, self.key, who.distinct_id))
+        reason = Reason(code, position, f"Answered by on_unavailable ({self.policy}): {why}")
+        return self._answer(enabled, variant, reason)
 
     def _answer(self, enabled: bool, variant: str | None, reason: Reason) -> FlagAnswer:
         payload = self.payloads.get(variant or "true") if enabled else None
@@ -187,14 +196,13 @@ def compile_flag(flag: FlagDefinition, cohorts: Mapping[str, CohortView]) -> Com
     filters = flag.filters
     sets = tuple(_compile_set(group, cohorts) for group in filters.groups)
     asked = {cohort.key: cohort for each in sets for cohort, _ in each.cohorts}
-    policy = flag.muster.on_unavailable
     return CompiledFlag(
         key=flag.key,
         active=flag.active,
         sets=sets,
         variants=variant_table((variant.key, variant.rollout_percentage) for variant in filters.variants),
         cohorts=tuple(asked.values()) if flag.active else (),
-        policy=policy.value if isinstance(policy, FixedValue) else False,
+        policy=compile_policy(flag.muster),
         id=flag.id,
         version=flag.version,
         name=flag.name or None,
@@ -203,7 +211,7 @@ def compile_flag(flag: FlagDefinition, cohorts: Mapping[str, CohortView]) -> Com
 
 
 def is_unavailable(answer: FlagAnswer) -> bool:
-    """Whether the flag's policy answered in place of its conditions."""
+    """Whether the flag's policy answered: in place of its conditions, or by them with what was last known."""
     return answer.reason.code in _BY_POLICY
 
 

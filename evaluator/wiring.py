@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
@@ -24,11 +25,11 @@ from cohort_store.errors import Crash
 from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.settings import Settings
 from evaluator.capturing import capturing_of
-from evaluator.coalescing import CoalescingReader
 from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
 from evaluator.http.entrance import doorway_of, gate_of, tls_files_of
 from evaluator.http.service import Service
+from evaluator.last_known import LastKnown
 from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
 from evaluator.push.feed import follow
@@ -37,6 +38,8 @@ from evaluator.push.looking import StoreLooker
 from evaluator.push.metrics import PushMetrics
 from evaluator.registry import RegistryFollower
 from evaluator.reporting import EvaluationReporter
+from evaluator.snapshot import SnapshotFile
+from evaluator.steady_reading import SteadyReader
 from evaluator.tally import EvaluationTally
 
 BACKLOG = 1_024
@@ -52,6 +55,11 @@ HEADER_DEADLINE_MS = 30_000
 
 Why not shorter: clients and load balancers keep connections for later, and lose a request where the server is first.
 """
+TOPIC = "topic"
+"""What the follower calls the definitions in Kafka."""
+
+SNAPSHOT_FILE = "evaluator/registry.snapshot"
+"""Below the data folder."""
 
 YOUNG_OBJECTS_MAX = 100_000
 """Objects that may come to be until the collector looks for circles; requests leave none."""
@@ -83,19 +91,31 @@ async def _run(settings: Settings) -> None:
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
+    from cohort_store.kafka.registry_source import TopicRegistrySource
     from cohort_store.redis.wiring import connect_mirror, connect_reader
     from evaluator.kafka.event_sink import KafkaEventSink
 
-    reader, mirror = connect_reader(settings), connect_mirror(settings)
+    reader, mirror, topic = connect_reader(settings), connect_mirror(settings), TopicRegistrySource(settings.kafka)
     metrics, clock = Metrics(), clock_from(settings.clock)
-    registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
+    registry = RegistryFollower(
+        mirror,
+        metrics.catalog_replaced,
+        settings.shards,
+        others={TOPIC: topic},
+        snapshot=SnapshotFile(Path(settings.data_dir) / SNAPSHOT_FILE),
+        clock=clock,
+    )
+    await registry.restore()
     following = asyncio.create_task(registry.follow())
-    reads = CoalescingReader(reader, metrics.read_called)
+    known = LastKnown(settings.evaluator_cache_bytes)
+    quality = metrics.quality
+    reads = SteadyReader(reader, known, registry.coverage, report=metrics.read_called, recalled=quality.recalled)
     sink = KafkaEventSink(settings.kafka)
     capturing = capturing_of(settings, sink)
     if capturing is not None:
         metrics.capture.waiting_bytes.set_function(lambda: capturing.intake.waiting_bytes)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
+    quality.watch(reads, known, registry.snapshot_age_s)
     try:
         async with (
             counting(settings, metrics, clock) as tally,
@@ -124,6 +144,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await reads.close()
         await reader.aclose()
         await mirror.aclose()
+        await topic.aclose()
 
 
 class History(NamedTuple):

@@ -1,8 +1,7 @@
 """Following the registry: every worker's view of what is defined.
 
-`muster.registry` has one partition and is compacted; each message is a whole registry, and the last one
-counts. A follower's plan only ever gets newer. If the topic turns out to be emptied (an in-memory broker began
-anew), the follower reads it from its beginning again and keeps the plan that it has until a newer one comes.
+A follower's plan only ever gets newer. If the topic turns out to be emptied, the follower keeps the plan that it has
+until a newer one comes.
 """
 
 from __future__ import annotations
@@ -13,25 +12,20 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError
 
 from cohort_store.errors import Crash, Retry
 from cohort_store.kafka import clients
-from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.registry_topic import RegistryTopic, newest
 from cohort_store.kafka.topics import REGISTRY as TOPIC
 from cohort_store.plans import Plan, compile_plan
 from cohort_store.registry import Registry, check_shards, decode_registry
 
-KEY = b"registry"
-START_DEADLINE_S = 30.0
 CATCH_UP_DEADLINE_S = 30.0
 VERSION_DEADLINE_S = 10.0
 """How long a version is waited for that a message was made with; its sender has read it, so it is in the topic."""
-IDLE_LOOK_MS = 1_000
 RETRY_S = 0.5
 
-_PARTITION = TopicPartition(TOPIC, 0)
 _log = logging.getLogger(__name__)
 
 
@@ -59,12 +53,10 @@ class RegistryFollower:
     """
 
     def __init__(self, bootstrap: str, shards: int, version_deadline_s: float = VERSION_DEADLINE_S) -> None:
-        self._bootstrap = bootstrap
+        self._topic = RegistryTopic(bootstrap, clients.TAIL_WAIT_MS)
         self._shards = shards
         self._version_deadline_s = version_deadline_s
         self._plan = compile_plan(Registry())
-        self._position = 0
-        self._consumer: AIOKafkaConsumer | None = None
         self._tail: asyncio.Task[None] | None = None
         self._moved = asyncio.Condition()
 
@@ -73,17 +65,8 @@ class RegistryFollower:
 
         Raises Retry where the broker or the topic cannot be reached within START_DEADLINE_S.
         """
-        consumer = clients.partition_consumer(self._bootstrap, wait_ms=clients.TAIL_WAIT_MS)
-        try:
-            async with asyncio.timeout(START_DEADLINE_S):
-                await consumer.start()
-                consumer.assign([_PARTITION])
-                await consumer.seek_to_beginning(_PARTITION)
-        except (KafkaError, TimeoutError) as error:
-            await clients.stop(consumer)
-            raise Retry(f"topic {TOPIC} at {self._bootstrap} cannot be read: {error or 'no answer'}") from error
-        self._consumer = consumer
-        self._tail = asyncio.create_task(self._follow(consumer), name="registry follower")
+        await self._topic.start()
+        self._tail = asyncio.create_task(self._follow(), name="registry follower")
 
     async def stop(self) -> None:
         """End. Doing it twice, or before `start`, is harmless."""
@@ -91,9 +74,7 @@ class RegistryFollower:
         if tail is not None:
             tail.cancel()
             await asyncio.wait([tail])
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await clients.stop(consumer)
+        await self._topic.stop()
 
     @property
     def plan(self) -> Plan:
@@ -106,15 +87,12 @@ class RegistryFollower:
 
         Raises Retry for a broken connection, and where that takes longer than CATCH_UP_DEADLINE_S.
         """
-        if self._consumer is None:
+        if self._tail is None:
             raise ValueError("the follower has not been started")
-        try:
-            end = (await end_offsets(self._bootstrap, [_PARTITION]))[_PARTITION]
-        except (KafkaError, TimeoutError) as error:
-            raise Retry(f"the end of {TOPIC} cannot be looked up: {error or 'no answer'}") from error
-        if not await self._until(lambda: self._position >= end, CATCH_UP_DEADLINE_S):
+        end = await self._topic.end()
+        if not await self._until(lambda: self._topic.position >= end, CATCH_UP_DEADLINE_S):
             raise Retry(
-                f"{TOPIC} was read to offset {self._position} of {end} in {CATCH_UP_DEADLINE_S:g} s, no further"
+                f"{TOPIC} was read to offset {self._topic.position} of {end} in {CATCH_UP_DEADLINE_S:g} s, no further"
             )
         return self.plan
 
@@ -141,38 +119,18 @@ class RegistryFollower:
             if error is not None:
                 raise error
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+    async def _follow(self) -> None:
         try:
             while True:
                 try:
-                    await self._advance(consumer)
+                    self._take(await self._topic.read())
+                    await self._announce()
                 except (KafkaError, TimeoutError) as error:
                     _log.warning("registry: reading %s failed, trying again: %s", TOPIC, error)
                     await asyncio.sleep(RETRY_S)
         finally:
             # Whoever waits looks again, and finds this task's exception. A callback, since the task must be done first.
             asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(self._announce()))
-
-    async def _advance(self, consumer: AIOKafkaConsumer) -> None:
-        try:
-            found = await consumer.getmany(timeout_ms=IDLE_LOOK_MS)
-        except OffsetOutOfRangeError:
-            await self._look_behind(consumer)
-            raise
-        values = [m.value for m in found.get(_PARTITION, ()) if m.key == KEY and m.value is not None]
-        self._take(values)
-        self._position = await consumer.position(_PARTITION)
-        await self._announce()
-        if not found:
-            await self._look_behind(consumer)
-
-    async def _look_behind(self, consumer: AIOKafkaConsumer) -> None:
-        """Begin anew where the topic ends before the position. The cheap answer may be too low, so it is confirmed."""
-        if (await consumer.end_offsets([_PARTITION]))[_PARTITION] >= self._position:
-            return
-        if (await end_offsets(self._bootstrap, [_PARTITION]))[_PARTITION] < self._position:
-            _log.warning("registry: %s ends before offset %d; reading it from its beginning", TOPIC, self._position)
-            await consumer.seek_to_beginning(_PARTITION)
 
     async def _announce(self) -> None:
         async with self._moved:
@@ -181,8 +139,8 @@ class RegistryFollower:
     def _take(self, values: Sequence[bytes]) -> None:
         """Compile the newest of some registries, if it is newer than the plan."""
         try:
-            newest = _newest(values, self._plan.version)
-            registry = decode_registry(newest) if newest else None
+            raw = newest(values, self._plan.version)
+            registry = decode_registry(raw) if raw else None
         except msgspec.MsgspecError as error:
             raise Crash(f"a message of {TOPIC} is no registry ({error}); was it written by a newer version?") from error
         if registry is not None:
@@ -190,30 +148,11 @@ class RegistryFollower:
             self._plan = compile_plan(registry)
 
 
-def _missing(version: int, newest: int, waited_s: float) -> Retry:
+def _missing(version: int, seen: int, waited_s: float) -> Retry:
     return Retry(
-        f"a message was made with registry version {version}, and {TOPIC} holds none newer than {newest} after "
+        f"a message was made with registry version {version}, and {TOPIC} holds none newer than {seen} after "
         f"{waited_s:g} s: if it lost its last versions, start muster control, which fills it from its mirror"
     )
-
-
-class _Heading(msgspec.Struct):
-    """All that is decoded of a registry in order to pass it over."""
-
-    version: int = 0
-
-
-def _newest(values: Sequence[bytes], above: int) -> bytes | None:
-    """The newest registry above that version. A message counts by the writers' rule: above all that stand before it.
-
-    The last message need not be the newest: a second writer that was overtaken leaves a void one.
-    """
-    newest = None
-    for value in values:
-        version = msgspec.json.decode(value, type=_Heading).version
-        if version > above:
-            newest, above = value, version
-    return newest
 
 
 class RememberedPlans:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from random import getrandbits
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
 
 from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
-from cohort_store.ports import Membership
 from cohort_store.subjects import ID_BYTES_MAX
 from evaluator.catalog import TeamCatalog
+from evaluator.condition_tree import properties_tested
 from evaluator.evaluation import CohortAnswer, cohorts_asked, decide_all, describe
-from evaluator.flags import CompiledFlag, FlagAnswer
+from evaluator.flag_quality import FlagQuality, flag_qualities
+from evaluator.flags import CompiledFlag, FlagAnswer, Who
 from evaluator.http.bodies import decode_body
 from evaluator.http.messages import Request, Response, answer, invalid
 from evaluator.http.person_reading import PersonRead, read_person
@@ -47,6 +48,8 @@ class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     """How good the answer is; sent on `X-Muster: 1` or `?muster=1`."""
 
     registry_version: int
+    definitions_from: str
+    """mirror (Redis), topic (Kafka), or snapshot: no other source has answered since the start. Empty: none has any."""
     person: str | None = None
     """The person that the distinct id stands for; absent where nothing that is stored had to be asked."""
     data_age_ms: int | None = None
@@ -57,6 +60,12 @@ class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     """The properties that the request did not bring and that flags were decided with, as Muster keeps them."""
     unread: list[str] = []
     """Those that it did not bring, that flags test, and that could not be read."""
+    flags: dict[str, FlagQuality] = {}
+    """How good each flag's answer is, and which of its tests held."""
+    properties: list[str] = []
+    """The person's properties that the request brought and that one of the flags tests."""
+    from_cache: bool = False
+    """Whether what was last known of the person stood by, since the store did not answer for every cohort."""
     refused: dict[str, str] = {}
     """Flags that this evaluator cannot read, with the reason."""
 
@@ -71,6 +80,14 @@ class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     evaluated_at: int
     """Milliseconds since 1970."""
     muster: FlagsMuster | None = None
+
+
+class Asked(NamedTuple):
+    """Whom an answer is about, which properties the request brought, and what the flags answered."""
+
+    person: PersonRead
+    brought: Mapping[str, Any]
+    answers: Mapping[str, FlagAnswer]
 
 
 _decoder = msgspec.json.Decoder(FlagsRequest)
@@ -103,23 +120,34 @@ async def answer_flags(
         errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
         request_id=_request_id(),
         evaluated_at=now,
-        muster=_quality(service, flags, catalog, asked, now) if wants_muster else None,
+        muster=_quality(service, flags, catalog, Asked(asked, body.person_properties or {}, answers), now)
+        if wants_muster
+        else None,
     )
 
 
 def _quality(
-    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, asked: PersonRead, now: int
+    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, asked: Asked, now: int
 ) -> FlagsMuster:
-    read = asked.read
-    membership: Membership | None = read.membership if read else None
-    cohorts = cohorts_asked(flags)
+    of_person, brought, answers = asked
+    person, read = of_person.person, of_person.read
+    membership, known = person.membership, person.known
+    cohorts = {
+        key: describe(cohort, membership, service.stale_after_ms, now, known)
+        for key, cohort in cohorts_asked(flags).items()
+    }
+    trees = {flag.key: catalog.trees.get(flag.key, ()) for flag in flags}
     return FlagsMuster(
         registry_version=service.registry.catalog.version,
+        definitions_from=service.registry.origin,
         person=read.person if read else None,
         data_age_ms=data_age_ms(membership, now) if membership and membership.ready is not None else None,
-        cohorts={key: describe(cohort, membership, service.stale_after_ms, now) for key, cohort in cohorts.items()},
-        filled_in=_filled_in(catalog, flags, asked),
-        unread=sorted(asked.filled.unread),
+        cohorts=cohorts,
+        filled_in=_filled_in(catalog, flags, of_person),
+        unread=sorted(of_person.filled.unread),
+        flags=flag_qualities(flags, trees, Who(person.distinct_id, person.properties, now), cohorts, answers),
+        properties=sorted(properties_tested(trees.values()) & brought.keys()),
+        from_cache=known is not None,
         refused=dict(catalog.refused),
     )
 

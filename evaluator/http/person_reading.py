@@ -34,7 +34,7 @@ async def read_person(
     # A shard without a position has lost its records: that nothing is there says nothing of her then.
     is_known = read.membership is not None and read.membership.ready is not None
     filled = fill_in(brought, wanted, read.registers if is_known else None)
-    return PersonRead(Person(distinct_id, filled.properties, read.membership, filled.unread), read, filled)
+    return PersonRead(Person(distinct_id, filled.properties, read.membership, filled.unread, read.known), read, filled)
 
 
 def wanted_properties(catalog: TeamCatalog, flags: Sequence[CompiledFlag], brought: Properties) -> frozenset[str]:

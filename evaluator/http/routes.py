@@ -276,7 +276,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/ready",
         health.get_ready,
-        openapi.Operation("Whether requests can be answered from the store", health.Readiness, unready=True),
+        openapi.Operation("Whether flags can be answered, and whether from the store", health.Readiness, unready=True),
     ),
     Route("GET", "/metrics", health.get_metrics, openapi.Operation("Metrics for Prometheus", None)),
     Route("GET", "/openapi.json", get_openapi, openapi.Operation("This document", None, media="application/json")),

@@ -14,7 +14,7 @@ from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.ports import MembershipReader
 from evaluator.capturing import Capturing
 from evaluator.catalog import TeamCatalog
-from evaluator.coalescing import DEADLINE_S, CoalescingReader
+from evaluator.coalescing import DEADLINE_S
 from evaluator.definition_documents import Documents
 from evaluator.http.gate import Gate
 from evaluator.http.messages import Request, unavailable
@@ -22,6 +22,7 @@ from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
 from evaluator.push.hub import Hub
 from evaluator.registry import RegistryFollower
+from evaluator.steady_reading import SteadyReader
 from evaluator.tally import EvaluationTally
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class Service:
     """The parts of a running evaluator."""
 
     registry: RegistryFollower
-    reads: CoalescingReader
+    reads: SteadyReader
     reader: MembershipReader
     clock: Clock
     metrics: Metrics

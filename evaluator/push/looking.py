@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from cohort_store.clocks import Clock
 from evaluator.catalog import Catalog
-from evaluator.coalescing import CoalescingReader, Read
+from evaluator.coalescing import Read
 from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
 from evaluator.flags import FlagAnswer
 from evaluator.person_properties import Filled, fill_in
@@ -33,6 +33,12 @@ class Definitions(Protocol):
     def catalog(self) -> Catalog: ...
 
 
+class Reads(Protocol):
+    """Reads that are asked for together leave together. Never raises for a store that is away: the read says so."""
+
+    async def read(self, team: int, distinct_id: str, *, with_properties: bool = False) -> Read: ...
+
+
 class Looker(Protocol):
     """Says how a person stands now. Never raises for a store that is away."""
 
@@ -42,7 +48,7 @@ class Looker(Protocol):
 class StoreLooker:
     """Looks through the coalescing reader: looks that are asked for together cost one round trip."""
 
-    def __init__(self, reads: CoalescingReader, registry: Definitions, clock: Clock, stale_after_ms: int) -> None:
+    def __init__(self, reads: Reads, registry: Definitions, clock: Clock, stale_after_ms: int) -> None:
         self._reads = reads
         self._registry = registry
         self._clock = clock
@@ -55,9 +61,13 @@ class StoreLooker:
         catalog = self._registry.catalog
         of_team = catalog.team(team)
         flags = tuple(of_team.flags.values())
-        filled = fill_in({}, of_team.tested_by_any, read.registers)
+        # A shard without a position has lost its records: that nothing is there says nothing of her then.
+        is_known = read.membership is not None and read.membership.ready is not None
+        filled = fill_in({}, of_team.tested_by_any, read.registers if is_known else None)
         now = self._clock.now_ms()
-        answers, _ = decide_all(flags, Person(distinct_id, filled.properties, read.membership, filled.unread), now)
+        answers, _ = decide_all(
+            flags, Person(distinct_id, filled.properties, read.membership, filled.unread, read.known), now
+        )
         cohorts = {
             key: describe(cohort, read.membership, self._stale_after_ms, now)
             for key, cohort in cohorts_asked(flags).items()

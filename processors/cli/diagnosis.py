@@ -253,6 +253,9 @@ async def _evaluator(settings: Settings) -> list[Finding]:
     status, body = await asyncio.to_thread(get, url, certificate)
     if status != HTTPStatus.OK:
         return [Finding("evaluator", Verdict.WRONG, f"answers that it is not ready: {body[:300]}", "see its log")]
+    if '"degraded"' in body:
+        detail = f"answers flags by their policies, since it cannot ask the view: {body[:300]}"
+        return [Finding("evaluator", Verdict.WRONG, detail, "see its log, and whether the view can be reached from it")]
     return [Finding("evaluator", Verdict.WELL, f"ready at {url.removesuffix('/ready')}")]
 
 

@@ -19,6 +19,8 @@ SECRET = "mus_0123456789_the-key-of-the-evaluators-tests-000000000000"
 """The owner's key: every right for team 1."""
 BEARER = {"Authorization": f"Bearer {SECRET}"}
 DEADLINE_S = 30.0
+NO_BROKER = f"{LOOPBACK}:1"
+"""An address at which nothing listens: whoever wants Kafka names a broker."""
 NONE_SET: Mapping[str, str] = {}
 _POLL_S = 0.02
 _PROGRAM = "from cohort_store.settings import Settings; from evaluator.wiring import run; run(Settings())"
@@ -60,6 +62,8 @@ class Evaluator:
                     "MUSTER_TOKENS": f'{{"{TOKEN}": 1, "phc_other": 2}}',
                     "MUSTER_CLOCK": clock,
                     "MUSTER_SECRET_KEY_FILE": str(folder / "secret-key"),
+                    "MUSTER_KAFKA": NO_BROKER,
+                    "MUSTER_DATA_DIR": str(folder),
                     **settings,
                     **variables,
                 },

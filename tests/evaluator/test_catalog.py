@@ -22,14 +22,14 @@ def test_a_cohort_asked_twice_by_a_flag_is_listed_once() -> None:
 
 
 def test_an_unreadable_flag_is_left_out_and_named_and_the_others_stay() -> None:
-    newer = plain_flag(parse_flag(FOR_BUYERS)) | {"key": "newer", "muster": {"on_unavailable": "last_known"}}
+    newer = plain_flag(parse_flag(FOR_BUYERS)) | {"key": "newer", "muster": {"on_unavailable": "yesterday"}}
     plain = (plain_flag(parse_flag(FOR_BUYERS)), newer, 7)
     registry = registry_of()
     team = msgspec.structs.replace(registry.team(1), flags=plain)
     catalog = compile_catalog(msgspec.structs.replace(registry, teams={1: team})).team(1)
     assert list(catalog.flags) == ["for-buyers"]
     assert set(catalog.refused) == {"newer", "flags[2]"}
-    assert "last_known" in catalog.refused["newer"]
+    assert "yesterday" in catalog.refused["newer"]
 
 
 def test_a_team_does_not_see_another_teams_cohorts() -> None:

@@ -57,7 +57,7 @@ def test_the_canonical_form_means_the_same_and_has_no_books() -> None:
 
 def test_a_flag_with_nothing_but_a_key_is_a_flag() -> None:
     parsed = parse_flag({"key": "bare"})
-    assert (parsed.active, parsed.team, parsed.muster.on_unavailable) == (True, 1, "fail_closed")
+    assert (parsed.active, parsed.team, parsed.muster.on_unavailable) == (True, 1, "last_known")
 
 
 @pytest.mark.parametrize(("shares", "is_whole"), [(33.33, True), (33.3297, True), (33.329, False), (33.337, False)])
@@ -92,7 +92,7 @@ REFUSED = [
     ({"key": "f", "deleted": True}, "flags[0]", "leave it out"),
     ({"key": "f", "ensure_experience_continuity": True}, "flags[0].ensure_experience_continuity", "got True"),
     ({"key": "f", "bucketing_identifier": "device_id"}, "flags[0].bucketing_identifier", "device_id"),
-    ({"key": "f", "muster": {"on_unavailable": "last_known"}}, "flags[0].muster.on_unavailable", "fail_closed"),
+    ({"key": "f", "muster": {"on_unavailable": "guess"}}, "flags[0].muster.on_unavailable", "fail_closed"),
     ({"key": "f", "muster": {"on_unavailable": {"value": "blue"}}}, "flags[0]", "'blue'"),
     ({"key": "f", "muster": {"fallback": True}}, "flags[0].muster.fallback", "not known"),
     (flag("f", {"rollout_percentage": 100.1}), "flags[0].filters.groups[0].rollout_percentage", "100"),

@@ -204,10 +204,29 @@ def test_membership_decides_by_id_and_by_key(operator: str, member: bool, expect
 @pytest.mark.parametrize("operator", ["in", "not_in"])
 def test_an_unknown_cohort_is_answered_by_the_policy_whatever_the_operator(operator: str) -> None:
     raw = flag("f", {"properties": [in_cohort("buyers", operator)]})
-    said = "Answered by on_unavailable (fail_closed): buyers is away"
+    said = "Answered by on_unavailable (last_known, and nothing is known): buyers is away"
     assert _reason(raw, members={BUYERS: None}) == (False, "cohort_unavailable", 0, said)
-    open_ = raw | {"muster": {"on_unavailable": {"value": True}}}
-    assert _reason(open_, members={BUYERS: None})[:2] == (True, "cohort_unavailable")
+    for policy, answered, words in (
+        ("fail_closed", False, "fail_closed"),
+        ("fail_open", True, "fail_open"),
+        ({"value": True}, True, "the value True"),
+        ({"value": False}, False, "the value False"),
+    ):
+        said = f"Answered by on_unavailable ({words}): buyers is away"
+        written = raw | {"muster": {"on_unavailable": policy}}
+        assert _reason(written, members={BUYERS: None}) == (answered, "cohort_unavailable", 0, said)
+
+
+def test_fail_open_gives_a_multivariate_flags_variant_by_the_hash_with_its_payload() -> None:
+    asking = {"properties": [in_cohort("buyers")], "variant": "b"}
+    shares, payloads = variants(a=50, b=50), {"a": '"first"', "b": '"second"'}
+    raw = flag("f", asking, multivariate=shares, payloads=payloads, muster={"on_unavailable": "fail_open"})
+    for who in ("ada", "grace", "ivy", "joan", "mary"):
+        answer, by_hash = (
+            decided(each, who, members={BUYERS: None}) for each in (raw, flag("f", {}, multivariate=shares))
+        )
+        assert (answer.enabled, answer.variant) == (True, by_hash.variant)
+        assert answer.metadata.payload == payloads[answer.variant or ""]
 
 
 def test_a_policy_may_answer_with_a_variant_and_its_payload() -> None:

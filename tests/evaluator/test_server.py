@@ -72,12 +72,21 @@ def test_the_muster_block_says_how_good_the_answer_is(evaluator: Evaluator, regi
         "buyers": {"id": 1, "key": "buyers", "version": 1, "status": "OK", "member": True},
         "sleepers": {"id": 2, "key": "sleepers", "version": 1, "status": "OK", "member": False},
     }
+    assert block["flags"]["not-sleeping"] == {"status": "OK", "sets": [{"index": 0, "holds": True}]}
+    failed = {"index": 0, "holds": False, "failed": ["person plan exact"]}
+    assert block["flags"]["for-pros"] == {"status": "OK", "sets": [failed]}
+    brought = evaluator.flags("ada", person_properties={"plan": "pro", "age": 7}, params={"muster": "1"})
+    assert brought["muster"]["properties"] == ["plan"]
 
 
 def test_only_the_flags_asked_for_are_evaluated(evaluator: Evaluator) -> None:
     asked = evaluator.flags("ada", flag_keys_to_evaluate=["colours", "colours", "ghost"], params={"muster": "1"})
     assert list(asked["flags"]) == ["colours"]
-    assert asked["muster"] == {"registry_version": 1}
+    assert asked["muster"] == {
+        "registry_version": 1,
+        "definitions_from": "mirror",
+        "flags": {"colours": {"status": "OK", "sets": [{"index": 0, "holds": True}]}},
+    }
 
 
 @pytest.mark.parametrize("path", ["/flags", "/flags/", "/flags?v=2", "/flags/?v=4&compression=gzip"])

@@ -1,6 +1,9 @@
 """The store goes and comes back: policies answer meanwhile, reasons say so, and nothing is restarted."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +13,8 @@ import pytest
 import redis
 
 from cohort_store.registry import Registry
+from evaluator.breaker import FAILURES_TO_OPEN
+from evaluator.coalescing import DEADLINE_S
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of
 from tests.evaluator.conftest import FLAGS, fill, publish
@@ -46,19 +51,47 @@ def test_while_the_store_is_away_policies_answer_and_it_is_found_again(
         view.stop()
         away = evaluator.flags("ada", params={"muster": "1"})
         assert away["errorsWhileComputingFlags"] is True
-        assert "could not be reached" in away["flags"]["for-buyers"]["reason"]["description"]
-        assert _answered(evaluator, "for-buyers") == (False, "cohort_unavailable")
+        assert away["muster"]["from_cache"] is True
+        assert "answered from what was known at 2026-02-12" in away["flags"]["for-buyers"]["reason"]["description"]
+        assert _answered(evaluator, "for-buyers") == (True, "last_known")
+        stranger = evaluator.flags("never read")["flags"]["for-buyers"]
+        assert (stranger["enabled"], stranger["reason"]["code"]) == (False, "cohort_unavailable")
+        assert "could not be reached" in stranger["reason"]["description"]
         assert _answered(evaluator, "not-sleeping") == (True, "cohort_unavailable")
         assert _answered(evaluator, "colours")[1] == "condition_match"
         assert {each["status"] for each in away["muster"]["cohorts"].values()} == {"UNAVAILABLE"}
         assert evaluator.client.get("/health").status_code == 200
-        assert evaluator.client.get("/ready").status_code == 503
+        ready = evaluator.client.get("/ready")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         person = evaluator.client.get("/persons/ada", headers=BEARER)
         assert (person.status_code, person.json()["code"]) == (503, "store_unreachable")
 
         _restart(view)
         evaluator.until(lambda: _answered(evaluator, "for-buyers") == (True, "condition_match"))
-        evaluator.until(lambda: evaluator.client.get("/ready").status_code == 200)
+        evaluator.until(lambda: evaluator.client.get("/ready").json()["status"] == "ready")
+
+
+def test_a_store_that_falls_silent_costs_few_answers_the_deadline_and_no_answer_more(
+    tmp_path: Path, view: EmbeddedView, registry: Registry
+) -> None:
+    asyncio.run(fill(view.url, registry))
+    with serving(tmp_path, view.url) as evaluator:
+        evaluator.until_version(registry.version)
+        assert _answered(evaluator, "for-buyers") == (True, "condition_match")
+        os.kill(view.process.pid, signal.SIGSTOP)
+        try:
+            waits = []
+            for _ in range(FAILURES_TO_OPEN + 10):
+                began = time.monotonic()
+                assert _answered(evaluator, "for-buyers") == (True, "last_known")
+                waits.append(time.monotonic() - began)
+            assert sum(wait >= DEADLINE_S for wait in waits) <= FAILURES_TO_OPEN
+            assert max(waits) < 2 * DEADLINE_S
+            assert evaluator.metric("muster_evaluator_breaker_state") > 0
+        finally:
+            os.kill(view.process.pid, signal.SIGCONT)
+        evaluator.until(lambda: _answered(evaluator, "for-buyers") == (True, "condition_match"))
+        assert evaluator.metric("muster_evaluator_breaker_state") == 0
 
 
 def test_an_evaluator_starts_without_the_store_and_finds_it(
@@ -146,3 +179,21 @@ def test_an_evaluator_with_another_number_of_shards_answers_nothing_and_says_wha
             assert (answer.status_code, answer.json()["code"]) == (503, "misconfigured")
             assert f"set MUSTER_SHARDS={SHARDS * 2}" in answer.json()["detail"]
         assert evaluator.client.get("/health").status_code == 200
+
+
+def test_a_redis_that_lost_everything_is_answered_from_what_was_known_until_its_shards_are_back(
+    tmp_path: Path, view_url: str, registry: Registry
+) -> None:
+    asyncio.run(fill(view_url, registry))
+    with serving(tmp_path, view_url) as evaluator, redis.Redis.from_url(view_url) as view:
+        evaluator.until_version(registry.version)
+        assert _answered(evaluator, "for-buyers") == (True, "condition_match")
+        view.flushall()
+        answer = evaluator.flags("ada", params={"muster": "1"})
+        assert _answered(evaluator, "for-buyers") == (True, "last_known")
+        assert "holds no position yet" in answer["muster"]["cohorts"]["buyers"]["detail"]
+        assert answer["muster"]["cohorts"]["buyers"]["last_known"] is True
+        assert answer["muster"]["flags"]["for-buyers"]["status"] == "UNAVAILABLE"
+        assert evaluator.metric('muster_evaluator_cache_recalls_total{outcome="known"}') > 0
+        asyncio.run(fill(view_url, registry))
+        assert _answered(evaluator, "for-buyers") == (True, "condition_match")
