@@ -20,13 +20,14 @@ from cohort_store.freshness import CohortView, Status
 from cohort_store.properties import compile_dated_test
 from evaluator.bucketing import VARIANT_SALT, bucket, variant_for
 from evaluator.catalog import cohorts_by_name
+from evaluator.evaluation import decide_unread
 from evaluator.flags import CompiledFlag, FlagAnswer, Who, is_unavailable
 
 FOUND_BYTES_MAX = 1_024
 """Of a property's value as JSON; the rest of it is not told."""
 
 
-class Source(StrEnum):
+class MembershipSource(StrEnum):
     """Where a membership was taken from."""
 
     GIVEN = "given"
@@ -45,7 +46,7 @@ class ExplainedCohort(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str
     id: int
     version: int
-    source: Source
+    source: MembershipSource
     member: bool | None = None
     """Absent where nothing can be said."""
     status: Status | None = None
@@ -63,7 +64,7 @@ class SetVerdict(StrEnum):
     OUT_OF_ROLLOUT = "out_of_rollout"
     """Its tests hold, and the person is beyond its rollout."""
     UNKNOWN = "unknown"
-    """Its tests hold but for a cohort of which nothing can be said."""
+    """Its tests hold but for a cohort, or a property, of which nothing can be said."""
 
 
 class ExplainedTest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +81,8 @@ class ExplainedTest(msgspec.Struct, frozen=True, omit_defaults=True):
     found: Any = None
     """The property's value, or the first of its JSON; of a cohort whether the person is in it. Absent: she has none, or
     nothing can be said."""
+    filled_in: bool = False
+    """Whether the property was not brought by the question, and is one that Muster keeps."""
 
 
 class ExplainedRollout(msgspec.Struct, frozen=True):
@@ -147,6 +150,10 @@ class Question(NamedTuple):
     now: int
     cohorts: Mapping[str, ExplainedCohort]
     """Every cohort that one of the flags asks, by key."""
+    filled_in: frozenset[str] = frozenset()
+    """Those of the properties that the question did not bring."""
+    unread: frozenset[str] = frozenset()
+    """Properties that may be kept of her, and could not be read."""
 
 
 def explain_flag(
@@ -154,8 +161,10 @@ def explain_flag(
 ) -> ExplainedFlag:
     """The flag's answer and its tree. Raises BadEvent where a property is no value that can be tested."""
     who = Who(question.distinct_id, question.properties, question.now)
-    answer = compiled.decide(
+    answer = decide_unread(
+        compiled,
         who,
+        question.unread,
         lambda cohort: question.cohorts[cohort.key].member,
         lambda cohort: question.cohorts[cohort.key].detail or f"nothing can be said of cohort {cohort.key}",
     )
@@ -207,13 +216,15 @@ def _test(each: FlagFilter, question: Question, views: Mapping[str, CohortView])
     if each.type == "cohort":
         return _cohort_test(each, question, views)
     test = each.property_test()
+    holds = compile_dated_test(test, fold_case=True).holds(question.properties, question.now)
     return ExplainedTest(
         type=each.type,
         key=each.key,
         operator=test.op,
         value=test.value,
         found=_shown(question.properties.get(each.key)),
-        holds=compile_dated_test(test, fold_case=True).holds(question.properties, question.now),
+        holds=None if each.key in question.unread else holds,
+        filled_in=each.key in question.filled_in,
     )
 
 

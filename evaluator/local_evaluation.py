@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from cohort_store.errors import BadDefinition
-from cohort_store.flags import parse_flag, payload_text
+from cohort_store.flags import parse_flag, payload_text, plain_flag
 from cohort_store.registry import Cohort, TeamRegistry
 
 PROPERTY_MATCHING_VERSION = 2
@@ -77,7 +77,7 @@ def document_of(team: TeamRegistry, *, with_cohorts: bool, reader: Reader) -> Do
 
 def definitions_of(team: TeamRegistry, *, with_cohorts: bool, reader: Reader) -> LocalDefinitions:
     """The same, not encoded."""
-    flags = [_plain(raw) for raw in _readable(team.flags)]
+    flags = [_spelled_out(flag) for flag in _readable(team.flags)]
     chains = _chains(flags)
     for flag in flags:
         for asked in _properties(flag):
@@ -93,33 +93,41 @@ def definitions_of(team: TeamRegistry, *, with_cohorts: bool, reader: Reader) ->
 def _readable(flags: Iterable[Any]) -> Iterator[Plain]:
     for raw in flags:
         try:
-            yield parse_flag(raw).model_dump(mode="json", by_alias=True)
+            yield plain_flag(parse_flag(raw))
         except BadDefinition:
             continue
 
 
-def _plain(flag: Plain) -> Plain:
-    """A flag with every field that SDKs read without asking whether it is there, and none of Muster's own."""
-    del flag["muster"]
-    filters = flag["filters"]
-    flag["ensure_experience_continuity"] = bool(flag["ensure_experience_continuity"])
+_FLAG: Plain = {"id": 0, "name": "", "version": 1, "active": True, "ensure_experience_continuity": False}
+_FILTERS: Plain = {"groups": (), "multivariate": None, "payloads": {}}
+_CONDITION: Plain = {"properties": (), "rollout_percentage": None, "variant": None}
+"""What SDKs read without asking whether it is there, with what it is where an author says nothing."""
+
+
+def _spelled_out(flag: Plain) -> Plain:
+    """A flag with every field that SDKs count on, and none of Muster's own."""
+    filters = _FILTERS | flag.get("filters", {})
     filters["payloads"] = {key: payload_text(payload) for key, payload in filters["payloads"].items()}
-    for group in filters["groups"]:
-        group["rollout_percentage"] = _whole(group["rollout_percentage"])
-        for asked in group["properties"]:
-            _spell_out(asked)
-    for variant in _variants(flag):
+    filters["groups"] = [_condition(_CONDITION | group) for group in filters["groups"]]
+    for variant in (filters["multivariate"] or {}).get("variants", ()):
         variant["rollout_percentage"] = _whole(variant["rollout_percentage"])
-    return flag
+    whole = _FLAG | flag | {"filters": filters}
+    return {name: value for name, value in whole.items() if name not in ("muster", "team_id")}
 
 
-def _spell_out(asked: Plain) -> None:
+def _condition(group: Plain) -> Plain:
+    properties = [_property({"type": "person"} | asked) for asked in group["properties"]]
+    return group | {"rollout_percentage": _whole(group["rollout_percentage"]), "properties": properties}
+
+
+def _property(asked: Plain) -> Plain:
     """A condition's property, in the one form that every SDK reads."""
-    if asked["type"] == "cohort":
-        asked["operator"] = "not_in" if asked["operator"] == "not_in" else "in"
-        value = asked["value"]
-        asked["value"] = value[0] if isinstance(value, list) else value
-    asked["operator"] = asked["operator"] or "exact"
+    operator = asked.get("operator")
+    if asked["type"] != "cohort":
+        return asked | {"operator": operator or "exact"}
+    value = asked["value"]
+    operator = "not_in" if operator == "not_in" else "in"
+    return asked | {"operator": operator, "value": value[0] if isinstance(value, list) else value}
 
 
 def _whole(percentage: float | None) -> float | None:

@@ -77,10 +77,10 @@ class RegistryFollower:
         self._save_failed = False
         self._confirmed_ms = 0
         self.catalog = Catalog(0)
-        self.listeners: list[Callable[[], None]] = []
-        """Called whenever another catalog is in force."""
         self.origin = ""
         """The source of the catalog in force; empty before there is one."""
+        self.listeners: list[Callable[[], None]] = []
+        """Called whenever another catalog is in force."""
         self.loaded = False
         """Whether some source was read once; an empty mirror is an empty catalog."""
 

@@ -27,7 +27,7 @@ import msgspec
 from cohort_store.flags import ConditionSet, FlagDefinition
 from cohort_store.freshness import Status
 from cohort_store.openfeature_values import payload_value
-from evaluator.flags import FlagAnswer, ReasonCode
+from evaluator.flags import FlagAnswer, ReasonCode, is_unavailable
 
 ON, OFF = "on", "off"
 """The variants of a flag that has none of its own: OpenFeature's clients expect some name."""
@@ -43,7 +43,7 @@ class ResolutionReason(StrEnum):
     """A hash decided: a rollout's percentage, or the choice of a variant."""
     DISABLED = "DISABLED"
     UNKNOWN = "UNKNOWN"
-    """The flag's policy answered, since a cohort that decides could not be asked."""
+    """The flag's policy answered, since something that decides could not be read."""
 
 
 class ResolutionMetadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -73,8 +73,6 @@ class Resolution(msgspec.Struct, frozen=True, rename="camel"):
 _BY_CODE = {
     ReasonCode.FLAG_DISABLED: ResolutionReason.DISABLED,
     ReasonCode.OUT_OF_ROLLOUT_BOUND: ResolutionReason.SPLIT,
-    ReasonCode.COHORT_UNAVAILABLE: ResolutionReason.UNKNOWN,
-    ReasonCode.MISSING_DEPENDENCY: ResolutionReason.UNKNOWN,
     "holdout_condition_value": ResolutionReason.SPLIT,
 }
 """Reasons that do not depend on which condition set answered; the others are targeting."""
@@ -134,6 +132,8 @@ class Resolver:
         )
 
     def _reason(self, answer: FlagAnswer) -> ResolutionReason:
+        if is_unavailable(answer):
+            return ResolutionReason.UNKNOWN
         index = answer.reason.condition_index
         if answer.reason.code == ReasonCode.CONDITION_MATCH and index is not None and index < len(self.matched):
             return self.matched[index]

@@ -26,7 +26,12 @@ UNSEEN_MS = 7 * DAY_MS
 CALLS_MIN = 100
 """So many calls make it a finding that all had the same answer."""
 
-_BY_POLICY = (ReasonCode.COHORT_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY, ReasonCode.LAST_KNOWN)
+_BY_POLICY = (
+    ReasonCode.COHORT_UNAVAILABLE,
+    ReasonCode.PROPERTY_UNAVAILABLE,
+    ReasonCode.MISSING_DEPENDENCY,
+    ReasonCode.LAST_KNOWN,
+)
 
 
 class StaleKind(StrEnum):

@@ -10,7 +10,9 @@ dead letter too.
 
 from __future__ import annotations
 
+import asyncio
 import binascii
+import json
 from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -27,6 +29,9 @@ from evaluator.http.service import Service
 
 BATCH_BYTES_MAX = 6_291_456
 """Of a body as sent, and again once it is unpacked: SDKs send up to 5 MiB at once."""
+
+INLINE_BYTES_MAX = 65_536
+"""Of a body that is unpacked at once; a longer one would keep other requests waiting."""
 
 EVENTS_MAX = 5_000
 """Of one request."""
@@ -99,10 +104,11 @@ class _Batch(msgspec.Struct):
 _either = msgspec.json.Decoder(_Envelope | list[msgspec.Raw])
 _envelope = msgspec.json.Decoder(_Envelope)
 _batch = msgspec.json.Decoder(_Batch)
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 async def post_legacy(service: Service, request: Request) -> Response:
-    body = msgspec.structs.replace(request, body=_unwrapped(request), headers={}, query_string="")
+    body = await _plain(request)
     found = decode_body(body, _either)
     if isinstance(found, list):
         raws = found
@@ -126,7 +132,7 @@ async def post_legacy(service: Service, request: Request) -> Response:
 
 async def post_events(service: Service, request: Request) -> Response:
     team = service.authorized(request).team
-    body = msgspec.structs.replace(request, body=_unwrapped(request), headers={}, query_string="")
+    body = await _plain(request)
     verdicts = await _take(service, decode_body(body, _batch).batch, team, "/i/v1/analytics/events")
     return answer(
         EventResults(
@@ -165,6 +171,30 @@ def _capturing(service: Service) -> Capturing:
 
 def _token_of(found: _Envelope) -> str:
     return found.api_key or found.token or (found.properties.token if found.properties else None) or ""
+
+
+async def _plain(request: Request) -> Request:
+    """The request with its body unpacked; a long one off the event loop."""
+    is_long = len(request.body) > INLINE_BYTES_MAX
+    body = await asyncio.to_thread(_json_of, request) if is_long else _json_of(request)
+    return msgspec.structs.replace(request, body=body, headers={}, query_string="")
+
+
+def _json_of(request: Request) -> bytes:
+    """The unpacked body; numbers that JSON has not (`NaN`, `Infinity`), as some SDKs write them, are null."""
+    body = _unwrapped(request)
+    if b"NaN" not in body and b"Infinity" not in body:
+        return body
+    try:
+        _skip(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            return msgspec.json.encode(json.loads(body, parse_constant=lambda _: None))
+        except (ValueError, OverflowError, RecursionError):
+            pass  # refused by the decoder, which says why
+    except RecursionError:
+        pass  # as above
+    return body
 
 
 def _unwrapped(request: Request) -> bytes:

@@ -17,12 +17,14 @@ from cohort_store.ports import Membership
 from cohort_store.records import EMPTY, Record, decode_record
 from cohort_store.subjects import ID_BYTES_MAX, PERSON, Subject
 from evaluator.catalog import TeamCatalog
-from evaluator.explaining import ExplainedCohort, ExplainedFlag, Question, Source, cohorts_of, explain_flag
+from evaluator.explaining import ExplainedCohort, ExplainedFlag, MembershipSource, Question, cohorts_of, explain_flag
 from evaluator.http.bodies import decode_body
 from evaluator.http.cohorts import cohort_named
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, answer, invalid, not_found
+from evaluator.http.person_reading import wanted_properties
 from evaluator.http.service import Service, within_deadline
 from evaluator.past import PastMemberships, Told
+from evaluator.person_properties import Filled, KeptProperty, described, fill_in
 
 FLAGS_MAX = 100
 """Flags explained at once; a team that has more names those that it means."""
@@ -54,7 +56,7 @@ class ExplainAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether anything is stored of her."""
     at: str
     """The instant that flags are decided for."""
-    source: Source
+    source: MembershipSource
     """Where memberships come from that were not given."""
     registry_version: int
     flags: dict[str, ExplainedFlag]
@@ -62,6 +64,10 @@ class ExplainAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """By key."""
     properties: dict[str, Any] = {}
     """Those that the tests saw."""
+    filled_in: dict[str, KeptProperty] = {}
+    """Those of them that the question did not bring, as Muster keeps them. Of a past instant none is known."""
+    unread: list[str] = []
+    """Those that it did not bring, that flags test, and that could not be read."""
     refused: dict[str, str] = {}
     """Flags that this evaluator cannot read, with the reason."""
 
@@ -84,13 +90,14 @@ async def post_explain(service: Service, request: Request) -> Response:
     at, source = _instant(body.at, standing.membership, now)
     given = {cohort_named(catalog, key, f"memberships.{key}"[:100]).key: held for key, held in body.memberships.items()}
     asked = {key: view for flag in flags for key, view in cohorts_of(catalog.flags[flag.key]).items()}
-    if source is Source.HISTORY and asked.keys() - given.keys():
+    if source is MembershipSource.HISTORY and asked.keys() - given.keys():
         told = await _told(service.past, catalog.team, standing.person, at)
         found = {key: _by_history(view, told) for key, view in asked.items()}
     else:
         found = {key: _by_record(service, catalog, view, standing, at, source) for key, view in asked.items()}
     cohorts = {key: _given(asked[key], given[key]) if key in given else each for key, each in found.items()}
-    question = Question(distinct_id, body.person_properties, at, cohorts)
+    filled = _filled(catalog, flags, body.person_properties, standing, source)
+    question = Question(distinct_id, filled.properties, at, cohorts, filled.names, filled.unread)
     return answer(
         ExplainAnswer(
             distinct_id=distinct_id,
@@ -101,13 +108,31 @@ async def post_explain(service: Service, request: Request) -> Response:
             registry_version=service.registry.catalog.version,
             flags=_explained(catalog, flags, question),
             cohorts=cohorts,
-            properties=dict(question.properties),
+            properties=dict(filled.properties),
+            filled_in=described(standing.record.registers if standing.record else {}, filled.names),
+            unread=sorted(filled.unread),
             refused=dict(catalog.refused),
         )
     )
 
 
 _decoder = msgspec.json.Decoder(ExplainRequest)
+
+
+def _filled(
+    catalog: TeamCatalog,
+    flags: Iterable[FlagDefinition],
+    brought: Mapping[str, Any],
+    standing: _Standing,
+    source: MembershipSource,
+) -> Filled:
+    """What the tests see: as in a request for flags. What is kept says nothing of an instant that is past."""
+    if source is MembershipSource.HISTORY:
+        return Filled(brought)
+    wanted = wanted_properties(catalog, [catalog.flags[flag.key] for flag in flags], brought)
+    # A shard without a position has lost its records: that nothing is there says nothing of her then.
+    is_known = standing.membership.ready is not None
+    return fill_in(brought, wanted, (standing.record or EMPTY).registers if is_known else None)
 
 
 def _explained(catalog: TeamCatalog, flags: Iterable[FlagDefinition], question: Question) -> dict[str, ExplainedFlag]:
@@ -144,19 +169,19 @@ async def _standing(service: Service, team: int, distinct_id: str) -> _Standing:
     return _Standing(person, None if raw is None else decode_record(raw), membership)
 
 
-def _instant(text: str | None, membership: Membership, now: int) -> tuple[int, Source]:
+def _instant(text: str | None, membership: Membership, now: int) -> tuple[int, MembershipSource]:
     """The instant of the question, and where it is answered from."""
     if text is None:
-        return now, Source.STORE
+        return now, MembershipSource.STORE
     try:
         at = parse_instant_ms(text)
     except ValueError as error:
         raise invalid("at", "invalid_input", str(error)) from None
-    return at, Source.HISTORY if at < membership.now_ms else Source.RECORD
+    return at, MembershipSource.HISTORY if at < membership.now_ms else MembershipSource.RECORD
 
 
 def _by_record(
-    service: Service, catalog: TeamCatalog, view: CohortView, standing: _Standing, at: int, source: Source
+    service: Service, catalog: TeamCatalog, view: CohortView, standing: _Standing, at: int, source: MembershipSource
 ) -> ExplainedCohort:
     """A cohort's answer by what is stored of the person; with the reason where anything can be said."""
     membership = standing.membership
@@ -164,14 +189,14 @@ def _by_record(
     cohort = catalog.registry.cohort(view.key)
     why = None
     if member is not None and cohort is not None and cohort.active is not None:
-        instant = membership.now_ms if source is Source.STORE else at
+        instant = membership.now_ms if source is MembershipSource.STORE else at
         why = explain(standing.record or EMPTY, catalog.registry, cohort, cohort.active, instant)
     return ExplainedCohort(
         key=view.key,
         id=view.id,
         version=view.number,
         source=source,
-        member=member if source is Source.STORE or why is None else why.member,
+        member=member if source is MembershipSource.STORE or why is None else why.member,
         status=status_of(view, membership, service.stale_after_ms, service.clock.now_ms()),
         detail=trouble_with(view, membership) if member is None else None,
         why=why,
@@ -185,14 +210,14 @@ def _by_history(view: CohortView, told: Told) -> ExplainedCohort:
         key=view.key,
         id=view.id,
         version=view.number,
-        source=Source.HISTORY,
+        source=MembershipSource.HISTORY,
         member=view.complemented if member is None else member,
         detail="nothing was told of her by then" if member is None else f"what was told last by then: {said}",
     )
 
 
 def _given(view: CohortView, member: bool) -> ExplainedCohort:
-    return ExplainedCohort(view.key, view.id, view.number, Source.GIVEN, member)
+    return ExplainedCohort(view.key, view.id, view.number, MembershipSource.GIVEN, member)
 
 
 async def _told(past: PastMemberships | None, team: int, person: str, at: int) -> Told:

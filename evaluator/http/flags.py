@@ -90,6 +90,14 @@ class Asked(NamedTuple):
     answers: Mapping[str, FlagAnswer]
 
 
+class Evaluated(NamedTuple):
+    """An answer without the block on its quality, and what that block is made of."""
+
+    answer: FlagsAnswer
+    flags: Sequence[CompiledFlag]
+    asked: Asked
+
+
 _decoder = msgspec.json.Decoder(FlagsRequest)
 _PROCESS = str(uuid4())[:24]
 _requests = count(getrandbits(48))
@@ -104,7 +112,16 @@ async def post_flags(service: Service, request: Request) -> Response:
 async def answer_flags(
     service: Service, catalog: TeamCatalog, body: FlagsRequest, *, wants_muster: bool
 ) -> FlagsAnswer:
-    """The answer to a request whose team is known, for every API that asks about flags. Raises Problem."""
+    """The answer to a request whose team is known. Raises Problem."""
+    found, flags, asked = await evaluate(service, catalog, body)
+    if not wants_muster:
+        return found
+    block = _quality(service, flags, catalog, asked, found.evaluated_at)
+    return msgspec.structs.replace(found, muster=block)
+
+
+async def evaluate(service: Service, catalog: TeamCatalog, body: FlagsRequest) -> Evaluated:
+    """The flags of a request whose team is known, for every API that asks about flags. Raises Problem."""
     distinct_id = _checked(str(body.distinct_id))
     flags = _selected(catalog, body.flag_keys_to_evaluate)
     asked = await read_person(service, catalog, flags, distinct_id, body.person_properties or {})
@@ -115,15 +132,13 @@ async def answer_flags(
         raise invalid("person_properties", error.reason, f"{error.detail}; send flat properties") from None
     service.metrics.flags_answered(len(answers), unavailable)
     service.tally.count(catalog.team, answers.values())
-    return FlagsAnswer(
+    found = FlagsAnswer(
         flags=answers,
         errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
         request_id=_request_id(),
         evaluated_at=now,
-        muster=_quality(service, flags, catalog, Asked(asked, body.person_properties or {}, answers), now)
-        if wants_muster
-        else None,
     )
+    return Evaluated(found, flags, Asked(asked, body.person_properties or {}, answers))
 
 
 def _quality(

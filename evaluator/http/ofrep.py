@@ -16,11 +16,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from cohort_store.freshness import Status
+from cohort_store.freshness import Status, status_of
 from evaluator.catalog import TeamCatalog
-from evaluator.flags import FlagAnswer
 from evaluator.http.bodies import plain_body
-from evaluator.http.flags import FlagsAnswer, FlagsRequest, answer_flags
+from evaluator.http.flags import Evaluated, FlagsRequest, evaluate
 from evaluator.http.messages import Problem, Request, Response, answer, unauthorized
 from evaluator.http.service import Service
 from evaluator.resolution import worst
@@ -93,7 +92,7 @@ async def post_single(service: Service, request: Request) -> Response:
 async def _bulk(service: Service, request: Request) -> Response:
     catalog = _catalog(service, request)
     found = await _evaluate(service, catalog, _flags_request(request))
-    flags: list[msgspec.Raw | EvaluationFailure] = [_resolution(catalog, each, found) for each in found.flags.values()]
+    flags: list[msgspec.Raw | EvaluationFailure] = [*_told(service, catalog, found)]
     flags += [_unreadable(key, why) for key, why in catalog.refused.items()]
     response = answer(BulkAnswer(flags))
     etag = f'"{blake2b(response.body, digest_size=ETAG_BYTES).hexdigest()}"'
@@ -111,12 +110,12 @@ async def _single(service: Service, request: Request) -> Response:
     if key not in catalog.flags:
         raise Refused(404, ErrorCode.FLAG_NOT_FOUND, f"no flag has the key {key[:80]!r}; it is case-sensitive")
     found = await _evaluate(service, catalog, _flags_request(request, [key]))
-    return Response(200, bytes(_resolution(catalog, found.flags[key], found)))
+    return Response(200, bytes(_told(service, catalog, found)[0]))
 
 
-async def _evaluate(service: Service, catalog: TeamCatalog, asked: FlagsRequest) -> FlagsAnswer:
+async def _evaluate(service: Service, catalog: TeamCatalog, asked: FlagsRequest) -> Evaluated:
     try:
-        return await answer_flags(service, catalog, asked, wants_muster=True)
+        return await evaluate(service, catalog, asked)
     except Problem as problem:
         if problem.status != 400:
             raise
@@ -191,13 +190,18 @@ def _translated(context: Mapping[str, Any], keys: list[str] | None) -> FlagsRequ
         raise Refused(400, ErrorCode.INVALID_CONTEXT, f"the context's groups: {error}") from None
 
 
-def _resolution(catalog: TeamCatalog, flag: FlagAnswer, found: FlagsAnswer) -> msgspec.Raw:
-    asked = catalog.flags[flag.key].cohorts
-    if not asked:
-        return catalog.resolvers[flag.key].told(flag, Status.OK)
-    cohorts = found.muster.cohorts if found.muster else {}
-    statuses = [cohorts[cohort.key].status if cohort.key in cohorts else Status.UNAVAILABLE for cohort in asked]
-    return catalog.resolvers[flag.key].told(flag, statuses[0] if len(statuses) == 1 else worst(statuses))
+def _told(service: Service, catalog: TeamCatalog, found: Evaluated) -> list[msgspec.Raw]:
+    """Every answer in OFREP's words, each with the status of the cohorts that its flag asks."""
+    membership, now = found.asked.person.person.membership, found.answer.evaluated_at
+    statuses: dict[str, Status] = {}
+    told = []
+    for flag in found.flags:
+        for cohort in flag.cohorts:
+            if cohort.key not in statuses:
+                statuses[cohort.key] = status_of(cohort, membership, service.stale_after_ms, now)
+        status = worst([statuses[cohort.key] for cohort in flag.cohorts]) if flag.cohorts else Status.OK
+        told.append(catalog.resolvers[flag.key].told(found.answer.flags[flag.key], status))
+    return told
 
 
 def _unreadable(key: str, why: str) -> EvaluationFailure:

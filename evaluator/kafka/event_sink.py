@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -11,6 +12,8 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from cohort_store.errors import Retry
 from cohort_store.kafka import clients
 from evaluator.event_sink import Message, Outcome
+
+CLOSE_DEADLINE_S = 2.0
 
 CONNECT_AGAIN_S = 1.0
 """After a failure to connect, who sends is told so at once for this long."""
@@ -38,10 +41,12 @@ class KafkaEventSink:
         return [Outcome.TOO_LARGE if each is None else self._outcome(next(told)) for each in waiting]
 
     async def aclose(self) -> None:
-        """Disconnect; what is under way is waited for."""
+        """Disconnect; what is under way is waited for, but not for long: who sent it was not told that it is kept."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            with suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(CLOSE_DEADLINE_S):
+                    await producer.stop()
 
     async def _sent(self, producer: AIOKafkaProducer, each: Message, now_ms: int) -> asyncio.Future[object] | None:
         try:

@@ -33,20 +33,20 @@ class Definitions(Protocol):
     def catalog(self) -> Catalog: ...
 
 
-class Reads(Protocol):
-    """Reads that are asked for together leave together. Never raises for a store that is away: the read says so."""
-
-    async def read(self, team: int, distinct_id: str, *, with_properties: bool = False) -> Read: ...
-
-
 class Looker(Protocol):
     """Says how a person stands now. Never raises for a store that is away."""
 
     async def __call__(self, team: int, distinct_id: str) -> Look: ...
 
 
+class Reads(Protocol):
+    """Reads persons, and never raises for a store that is away."""
+
+    async def read(self, team: int, distinct_id: str, *, with_properties: bool = False) -> Read: ...
+
+
 class StoreLooker:
-    """Looks through the coalescing reader: looks that are asked for together cost one round trip."""
+    """Looks through the evaluator's reads: looks that are asked for together cost one round trip."""
 
     def __init__(self, reads: Reads, registry: Definitions, clock: Clock, stale_after_ms: int) -> None:
         self._reads = reads
@@ -65,11 +65,10 @@ class StoreLooker:
         is_known = read.membership is not None and read.membership.ready is not None
         filled = fill_in({}, of_team.tested_by_any, read.registers if is_known else None)
         now = self._clock.now_ms()
-        answers, _ = decide_all(
-            flags, Person(distinct_id, filled.properties, read.membership, filled.unread, read.known), now
-        )
+        person = Person(distinct_id, filled.properties, read.membership, filled.unread, read.known)
+        answers, _ = decide_all(flags, person, now)
         cohorts = {
-            key: describe(cohort, read.membership, self._stale_after_ms, now)
+            key: describe(cohort, read.membership, self._stale_after_ms, now, read.known)
             for key, cohort in cohorts_asked(flags).items()
         }
         return Look(read.person, catalog.version, now, answers, cohorts, filled, read.membership is not None)

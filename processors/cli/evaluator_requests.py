@@ -15,6 +15,7 @@ from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
 from processors.cli.invocation import Failed
 from processors.cli.web import url_of
+from processors.own_certificate import context_trusting
 
 ANSWER_S_MAX = 30.0
 """An evaluator waits for ClickHouse too, but shorter."""
@@ -31,8 +32,9 @@ async def ask(settings: Settings, path: str, body: Any = None) -> Any:
             "`muster keys create` makes them"
         )
     token = read_secret_key(Path(settings.secret_key_file))
-    url = url_of(settings.evaluator_host, settings.evaluator_port, path)
-    status, answer = await asyncio.to_thread(_exchange, url, token, body)
+    certificate = settings.tls_certificate
+    url = url_of(settings.evaluator_host, settings.evaluator_port, path, secure=bool(certificate))
+    status, answer = await asyncio.to_thread(_exchange, url, token, body, certificate)
     try:
         decoded = msgspec.json.decode(answer)
     except msgspec.DecodeError:
@@ -43,12 +45,13 @@ async def ask(settings: Settings, path: str, body: Any = None) -> Any:
     return decoded
 
 
-def _exchange(url: str, token: str, body: Any) -> tuple[int, bytes]:
+def _exchange(url: str, token: str, body: Any, certificate: str) -> tuple[int, bytes]:
     data = None if body is None else msgspec.json.encode(body)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(url, data, headers)  # noqa: S310 - made by url_of
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as response:  # noqa: S310 - as above
+        context = context_trusting(certificate) if certificate else None
+        with urllib.request.urlopen(request, timeout=ANSWER_S_MAX, context=context) as response:  # noqa: S310 - as above
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

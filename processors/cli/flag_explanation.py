@@ -67,6 +67,10 @@ def _test(test: Mapping[str, Any], cohorts: Mapping[str, Any]) -> str:
     if test["type"] != "cohort":
         wanted = f" {_json(test['value'])}" if "value" in test else ""
         found = f"it is {_json(test['found'])}" if "found" in test else "she has none"
+        if test["holds"] is None:
+            found = "what is kept of her cannot be read"
+        elif test.get("filled_in"):
+            found += ", as kept"
         return f"{test['key']} {test['operator']}{wanted}: {found}"
     cohort = cohorts.get(test["key"])
     said = {True: "she is", False: "she is not", None: "nothing can be said"}[test.get("found")]

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from cohort_store.kafka import clients
+from cohort_store.secret_key_file import FILE_NAME
 from tests.cli.test_up import END_S_MAX, Up, eventually, pytestmark, start
 
 __all__ = ["pytestmark"]
@@ -60,7 +61,8 @@ def is_on(up: Up, who: str, **properties: Any) -> bool:
 
 
 def kept(up: Up, who: str) -> Any:
-    headers = {"Authorization": "Bearer phc_muster"}
+    (key,) = up.folder.rglob(FILE_NAME)
+    headers = {"Authorization": f"Bearer {key.read_text().strip()}"}
     return httpx.get(f"{up.addresses['evaluator']}/persons/{who}/properties", headers=headers).json()
 
 

@@ -106,6 +106,15 @@ def test_a_body_is_unpacked_however_it_was_packed(capturing: Evaluator, broker: 
     assert kept(broker)[sent["distinct_id"]]["properties"] == sent["properties"]
 
 
+def test_numbers_that_json_has_not_are_null(capturing: Evaluator, broker: str) -> None:
+    sent = event(properties={"a": float("nan"), "b": float("-inf"), "c": "NaN", "d": 1})
+    body = json.dumps({"api_key": TOKEN, "batch": [sent]})
+    assert capturing.client.post("/batch/", content=body).status_code == 200
+    assert kept(broker)[sent["distinct_id"]]["properties"] == {"a": None, "b": None, "c": "NaN", "d": 1}
+    for broken in ('{"api_key": NaN', '{"a": ' + "[" * 100_000 + "NaN"):
+        assert capturing.client.post("/batch/", content=broken).status_code == 400
+
+
 def test_an_answer_for_each_event_says_which_were_kept(capturing: Evaluator, broker: str) -> None:
     good, bad = event(timestamp="2026-01-12T13:00:00+00:00", options={}), event(event="")
     response = capturing.client.post("/i/v1/analytics/events", json={"batch": [good, bad]}, headers=BEARER)
@@ -139,6 +148,15 @@ def test_a_request_of_bad_events_alone_is_refused_and_they_are_dead_letters(capt
     assert bad["distinct_id"] in kept(broker, DEAD_LETTERS)
 
 
+def test_a_body_that_is_nested_too_deep_is_refused_and_the_next_is_taken(capturing: Evaluator, broker: str) -> None:
+    good = event()
+    deep = b'{"event": "search", "distinct_id": "deep", "properties": {"a": %b1%b}}' % (b"[" * 50_000, b"]" * 50_000)
+    body = b'{"api_key": "%b", "batch": [%b, %b]}' % (TOKEN.encode(), deep, json.dumps(good).encode())
+    assert problem(capturing.client.post("/batch/", content=body), 400) == ("too_deep", None)
+    assert capturing.client.post("/batch/", json={"api_key": TOKEN, "batch": [good]}).status_code == 200
+    assert good["distinct_id"] in kept(broker)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -155,7 +173,9 @@ def test_a_request_that_cannot_be_read_is_refused(capturing: Evaluator, body: An
     assert problem(capturing.client.post("/batch/", json=body), status)[0] == code
 
 
-@pytest.mark.parametrize(("content", "query"), [(b"{", ""), (b"\xff", ""), (b"!", "compression=base64"), (b"", "")])
+@pytest.mark.parametrize(
+    ("content", "query"), [(b"{", ""), (b"\xff", ""), (b"!", "compression=base64"), (b"", ""), (b"[" * 1_000_000, "")]
+)
 def test_bytes_that_are_no_json_are_refused(capturing: Evaluator, content: bytes, query: str) -> None:
     assert capturing.client.post(f"/batch/?{query}", content=content).status_code == 400
 
@@ -175,7 +195,7 @@ def test_a_batch_as_long_as_sdks_send_is_taken_and_a_longer_one_is_not(
         assert client.post("/batch/", content=body).status_code == status
 
 
-def test_without_kafka_events_are_turned_away_flags_are_answered_and_it_goes_on_when_kafka_comes(
+def test_without_kafka_events_are_turned_away_and_flags_answered_and_it_goes_on_whenever_kafka_comes(
     tmp_path: Path, view_server: EmbeddedView | RedisServer
 ) -> None:
     port = choose_port(None)
@@ -188,6 +208,11 @@ def test_without_kafka_events_are_turned_away_flags_are_answered_and_it_goes_on_
         assert response.headers["retry-after"] == "1"
         assert "flags" in running.flags("ada")
         assert running.metric('muster_evaluator_events_total{outcome="turned_away"}') == 1
+        with EmbeddedBroker(tmp_path / "broker", port):
+            asyncio.run(make_topics(bootstrap))
+            running.until(lambda: running.client.post("/batch/", json=body).status_code == 200)
+            assert sent["distinct_id"] in kept(bootstrap)
+        assert problem(running.client.post("/batch/", json=body), 503) == ("events_not_taken", None)
         with EmbeddedBroker(tmp_path / "broker", port):
             asyncio.run(make_topics(bootstrap))
             running.until(lambda: running.client.post("/batch/", json=body).status_code == 200)

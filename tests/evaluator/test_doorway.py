@@ -14,6 +14,8 @@ import redis
 from cohort_store.settings import Settings
 from evaluator.http.cors import HEADERS_CHARACTERS_MAX
 from evaluator.http.routes import ROUTES
+from processors.cli.evaluator_requests import ask as ask_as_a_command
+from processors.cli.web import get, url_of
 from processors.embedded.child import LOOPBACK, ChildProcess
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import registry_of
@@ -152,8 +154,13 @@ def test_headers_that_are_no_names_are_not_allowed_back(plain: Evaluator, names:
     assert "access-control-allow-headers" not in answer.headers
 
 
-def test_every_route_that_asks_for_a_credential_names_the_right_that_it_needs() -> None:
-    assert [route.template for route in ROUTES if route.operation.secured and route.right is None] == []
+def test_every_route_names_the_right_that_it_needs_but_those_that_watch_the_evaluator() -> None:
+    assert {route.template for route in ROUTES if route.right is None} == {
+        "/health",
+        "/ready",
+        "/metrics",
+        "/openapi.json",
+    }
 
 
 def self_made(folder: Path, name: str) -> tuple[Path, Path]:
@@ -175,6 +182,16 @@ def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path: Path, view:
         evaluator.until_version(1)
         assert evaluator.url.startswith("https://")
         assert evaluator.flags("ada")["flags"]["for-buyers"]["enabled"] is True
+        told = Settings(
+            evaluator_port=evaluator.port,
+            tls_certificate=str(certificate),
+            tls_key=str(key),
+            secret_key_file=str(tmp_path / "secret-key"),
+        )
+        assert asyncio.run(ask_as_a_command(told, "/cohorts"))["registry_version"] == 1
+        assert get(url_of(LOOPBACK, evaluator.port, "/ready", secure=True), told.tls_certificate)[0] == 200
+        with pytest.raises(OSError, match="nobody answers"):
+            get(url_of(LOOPBACK, evaluator.port, "/ready", secure=True), str(self_made(tmp_path, "other")[0]))
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             httpx.get(f"{evaluator.url}/health", verify=ssl.create_default_context())
         with pytest.raises(httpx.TransportError):

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from cohort_store.errors import Retry
 from cohort_store.kafka.topics import TopicSpec, ensure_topics
 from evaluator.event_sink import EventIntake, EventSink, Full, Message, Outcome, RememberedEvents
-from evaluator.kafka.event_sink import KafkaEventSink
+from evaluator.kafka.event_sink import CLOSE_DEADLINE_S, KafkaEventSink
+from processors.embedded.broker import EmbeddedBroker
 from processors.embedded.child import LOOPBACK, choose_port
 from tests.sdks.topics import messages_of
 
@@ -68,6 +70,20 @@ async def test_without_kafka_whoever_sends_is_told_so_soon_and_again_at_once() -
             with pytest.raises(Retry, match="cannot be reached"):
                 await sink.send([message("events", 1)], NOW)
     await sink.aclose()
+
+
+@pytest.mark.services
+async def test_closing_does_not_wait_for_a_kafka_that_went_away(tmp_path: Path) -> None:
+    port = choose_port(None)
+    sink = KafkaEventSink(f"{LOOPBACK}:{port}")
+    with EmbeddedBroker(tmp_path / "broker", port) as broker:
+        await ensure_topics(broker.bootstrap, [TopicSpec("events", 1)])
+        assert await sink.send([message("events", 1)], NOW) == [Outcome.KEPT]
+    sending = asyncio.ensure_future(EventIntake(sink, deadline_s=0.2).take([message("events", 2)], NOW))
+    with pytest.raises(Retry):
+        await sending
+    async with asyncio.timeout(2 * CLOSE_DEADLINE_S):
+        await sink.aclose()
 
 
 class Slow(RememberedEvents):

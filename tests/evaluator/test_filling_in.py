@@ -14,7 +14,7 @@ from cohort_store.subjects import DISTINCT_ID, Subject, shard_of
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import NOW_MS, SHARDS, flag, in_cohort, person_is, registry_of, store_people
 from tests.evaluator.conftest import publish, view_settings
-from tests.evaluator.serving import TOKEN, Evaluator, serving
+from tests.evaluator.serving import BEARER, Evaluator, serving
 
 pytestmark = pytest.mark.services
 
@@ -92,6 +92,26 @@ def test_the_muster_block_tells_what_was_filled_in_who_said_it_and_which_flags_t
     assert filled_in("ada", flag_keys_to_evaluate=["for-buyers"]) is None
 
 
+def test_openfeatures_protocol_fills_in_the_same(evaluator: Evaluator) -> None:
+    def value(who: str, **context: Any) -> Any:
+        body = {"context": {"targetingKey": who, **context}}
+        return evaluator.client.post("/ofrep/v1/evaluate/flags/for-pros", headers=BEARER, json=body).json()["value"]
+
+    assert [value("ada"), value("browser-ada"), value("ada", plan="free"), value("bob")] == [True, True, False, False]
+
+
+def test_an_explanation_fills_in_what_a_request_for_flags_would(evaluator: Evaluator) -> None:
+    def explained(who: str, **fields: Any) -> Any:
+        return evaluator.client.post("/flags/explain", headers=BEARER, json={"distinct_id": who, **fields}).json()
+
+    for who, brought in [("ada", {}), ("ada", {"plan": "free"}), ("browser-ada", {}), ("bob", {}), ("nobody", {})]:
+        told = explained(who, person_properties=brought)
+        assert {key for key, each in told["flags"].items() if each["answer"]["enabled"]} == on(
+            evaluator, who, person_properties=brought
+        )
+    assert explained("ada", person_properties={"plan": "free"})["filled_in"] == ["city"]
+
+
 def test_a_persons_properties_are_told_with_source_version_and_time(evaluator: Evaluator) -> None:
     told = evaluator.get("/persons/ada/properties")
     assert (told["person"], told["known"], told["registry_version"]) == ("ada", True, REGISTRY.version)
@@ -127,8 +147,27 @@ def test_while_the_store_is_away_a_property_that_was_not_brought_is_unknown_and_
     assert answer["flags"]["for-pros"]["reason"]["code"] == "property_unavailable"
     assert answer["flags"]["for-romans"]["reason"]["code"] == "no_condition_match"
     assert answer["muster"]["unread"] == ["plan"]
-    away = evaluator.client.get("/persons/ada/properties", params={"token": TOKEN})
+    away = evaluator.client.get("/persons/ada/properties", headers=BEARER)
     assert (away.status_code, away.json()["code"]) == (503, "store_unreachable")
     view.launch()
     view.wait_ready()
     evaluator.until(lambda: "for-pros" in on(evaluator, "ada", person_properties={"plan": "pro"}))
+
+
+def test_an_explanation_fills_in_the_same_and_tells_it_but_not_for_the_past(evaluator: Evaluator) -> None:
+    def explained(**fields: Any) -> dict[str, Any]:
+        body = {"distinct_id": "browser-ada", "memberships": {"buyers": True}, **fields}
+        response = evaluator.client.post("/flags/explain", json=body, headers=BEARER)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    found = explained(person_properties={"city": "Oslo"})
+    assert found["properties"] == {"city": "Oslo", "plan": "pro"}
+    assert found["filled_in"]["plan"]["value"] == "pro"
+    (test,) = found["flags"]["for-pros"]["sets"][0]["tests"]
+    assert (test["found"], test["holds"], test["filled_in"]) == ("pro", True, True)
+    assert found["flags"]["for-romans"]["answer"]["enabled"] is False
+    past = explained(at="2026-01-01")
+    assert (past["source"], past.get("properties"), past.get("filled_in")) == ("history", None, None)
+    assert past["flags"]["for-pros"]["answer"]["enabled"] is False

@@ -15,9 +15,9 @@ from evaluator.explaining import (
     FOUND_BYTES_MAX,
     ExplainedCohort,
     ExplainedFlag,
+    MembershipSource,
     Question,
     SetVerdict,
-    Source,
     explain_flag,
 )
 from evaluator.flags import compile_flag
@@ -32,14 +32,15 @@ def explained(
     members: Mapping[CohortView, bool | None] | None = None,
     distinct_id: str = "ada",
     changed_ms: int | None = None,
+    **kept: frozenset[str],
 ) -> ExplainedFlag:
     found = {
-        view.key: ExplainedCohort(view.key, view.id, 1, Source.STORE, member, detail=f"{view.key} is away")
+        view.key: ExplainedCohort(view.key, view.id, 1, MembershipSource.STORE, member, detail=f"{view.key} is away")
         for view, member in (members or {}).items()
     }
     parsed = parse_flag(raw)
     compiled = compile_flag(parsed, cohorts_by_name(tuple(members or ())))
-    return explain_flag(compiled, parsed, Question(distinct_id, properties or {}, NOW_MS, found), changed_ms)
+    return explain_flag(compiled, parsed, Question(distinct_id, properties or {}, NOW_MS, found, **kept), changed_ms)
 
 
 def test_every_test_of_every_set_tells_what_it_compares_and_what_it_found() -> None:
@@ -102,6 +103,19 @@ def test_a_flag_that_is_switched_off_shows_what_it_would_have_asked() -> None:
 @pytest.mark.parametrize(("changed_ms", "said"), [(None, None), (NOW_MS, "2026-01-12T13:00:00.000Z")])
 def test_since_when_the_flag_is_unchanged_is_told_where_it_is_known(changed_ms: int | None, said: str | None) -> None:
     assert explained(flag("f", {}), changed_ms=changed_ms).unchanged_since == said
+
+
+def test_a_property_that_is_kept_is_told_as_such_and_one_that_cannot_be_read_lets_the_policy_answer() -> None:
+    raw = flag("f", {"properties": [person_is("plan", "exact", "pro")]}, muster={"on_unavailable": {"value": True}})
+    kept = explained(raw, {"plan": "pro"}, filled_in=frozenset({"plan"})).sets[0].tests[0]
+    assert (kept.found, kept.holds, kept.filled_in) == ("pro", True, True)
+    unread = explained(raw, unread=frozenset({"plan"}))
+    assert (unread.sets[0].tests[0].holds, unread.sets[0].verdict) == (None, SetVerdict.UNKNOWN)
+    assert (unread.answer.reason.code, unread.answer.enabled, unread.policy.answers) == (
+        "property_unavailable",
+        True,
+        True,
+    )
 
 
 def test_a_long_value_is_cut() -> None:

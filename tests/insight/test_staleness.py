@@ -126,7 +126,8 @@ def test_a_targeted_flag_that_answered_everybody_alike_is_stale() -> None:
 def test_what_a_policy_answered_says_nothing_of_the_conditions() -> None:
     by_policy = called("true", 50, "cohort_unavailable")
     assert kinds(facts(calls=[called("false", CALLS_MIN), by_policy])) == [StaleKind.SAME_ANSWER]
-    assert kinds(facts(calls=[called("true", CALLS_MIN, "cohort_unavailable")])) == []
+    for reason in ("cohort_unavailable", "property_unavailable", "missing_dependency"):
+        assert kinds(facts(calls=[called("true", CALLS_MIN, reason)])) == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from processors.embedded.child import LOOPBACK
@@ -64,6 +64,7 @@ async def closed_after_s(streams: Streams, deadline_s: float) -> float:
     """Seconds until the server hangs up; TimeoutError where it does not."""
     began = time.monotonic()
     async with asyncio.timeout(deadline_s):
-        while await streams[0].read(READ_MAX):
-            pass
+        with suppress(ConnectionError):
+            while await streams[0].read(READ_MAX):
+                pass
     return time.monotonic() - began

