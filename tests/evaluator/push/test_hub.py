@@ -18,12 +18,13 @@ from cohort_store.subjects import PERSON, Subject, shard_of
 from evaluator.catalog import Catalog, compile_catalog
 from evaluator.coalescing import CoalescingReader
 from evaluator.push import hub as push
+from evaluator.push.channels import context_of
 from evaluator.push.events import ChangesStatus
 from evaluator.push.feed import RememberedFeed, follow
 from evaluator.push.hub import Hub, Refusal, Refused
 from evaluator.push.looking import StoreLooker
 from evaluator.push.stream import Stream
-from tests.evaluator.building import DAY_MS, NOW_MS, SHARDS, flag, in_cohort, registry_of, store_people
+from tests.evaluator.building import DAY_MS, NOW_MS, SHARDS, flag, in_cohort, person_is, registry_of, store_people
 from tests.evaluator.push.test_feed import change
 
 FLAGS = (flag("for-buyers", {"properties": [in_cohort("buyers")]}), flag("for-all", {}))
@@ -226,6 +227,23 @@ async def test_a_provider_is_told_of_memberships_of_the_persons_whom_it_watches(
     bench.hub.watch(stream.id, 1, "cleo")
     name, data, _ = await told.next()
     assert (name, data) == ("unwatched", {"distinct_id": "ada"}), "she was asked for longest ago"
+
+
+async def test_properties_that_are_kept_of_a_person_decide_her_flags_and_are_told_to_a_provider(
+    bench: Bench,
+) -> None:
+    bench.defined.catalog = compile_catalog(
+        registry_of([flag("for-pros", {"properties": [person_is("plan", "exact", "pro")]})])
+    )
+    await store_people(bench.store, {"ada": []}, registers={"ada": {"plan": (NOW_MS, '"pro"')}}, position=POSITION)
+    _, data, _ = await Told(bench.hub.listen_to_person(1, "ada")).next()
+    assert data["flags"]["for-pros"]["enabled"] is True
+    stream = bench.hub.listen_to_team(1)
+    told = Told(stream)
+    assert (await told.next())[0] == "state"
+    bench.hub.watch(stream.id, 1, "ada")
+    context = context_of("ada", await bench.hub.look(1, "ada"))
+    assert (context.properties, context.unread) == ({"plan": "pro"}, [])
 
 
 async def test_streams_beyond_a_limit_are_refused_and_what_is_left_makes_room(
