@@ -4,9 +4,8 @@ import httpx
 import pytest
 
 from tests.evaluator.conftest import FLAGS
-from tests.evaluator.serving import TOKEN, Evaluator
+from tests.evaluator.serving import BEARER, TOKEN, Evaluator
 
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PATHS = (
     "/flags/definitions",
     "/flags/definitions/",

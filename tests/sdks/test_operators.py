@@ -106,7 +106,7 @@ def evaluator(tmp_path_factory: pytest.TempPathFactory, view_server: EmbeddedVie
 @pytest.mark.parametrize("language", TOOLCHAINS)
 def test_an_sdks_answer_is_the_servers_for_every_operator(language: str, start: Start, evaluator: Evaluator) -> None:
     sdk = start(language, "posthog")
-    sdk.ask("open", host=evaluator.url, token=TOKEN, secret=SECRET, poll_ms=30_000)
+    sdk.ask("open", host=evaluator.url, token=TOKEN, secret=SECRET, poll_ms=30_000, quiet=True)
     wrong = []
     for name, kind in KINDS.items():
         if name == "case" and language in MINDS_CASE:

@@ -63,7 +63,7 @@ def own_view(tmp_path: Path) -> Iterator[EmbeddedView]:
 
 def _open(start: Start, language: str, evaluator: Evaluator) -> Program:
     sdk = start(language, "posthog")
-    sdk.ask("open", host=evaluator.url, token=TOKEN, secret=SECRET, poll_ms=200)
+    sdk.ask("open", host=evaluator.url, token=TOKEN, secret=SECRET, poll_ms=200, quiet=True)
     return sdk
 
 

@@ -17,7 +17,7 @@ def test_an_sdk_sees_membership_variants_payloads_and_properties(
     language: str, start: Start, evaluator: Evaluator
 ) -> None:
     sdk = start(language, "posthog")
-    sdk.ask("open", host=evaluator.url, token=TOKEN, secret=None, poll_ms=30_000)
+    sdk.ask("open", host=evaluator.url, token=TOKEN, secret=None, poll_ms=30_000, quiet=True)
 
     def value(key: str, person: str) -> object:
         return sdk.ask("flag", key=key, person=person, properties={"plan": "pro"})["value"]

@@ -4,6 +4,8 @@ A folder beside this file holds one language's programs and pins their packages.
 ``~/.cache/muster/sdks-<hash of its files>``, so a run builds only what changed. A program reads one JSON object a line
 and answers each with one; ``{"error": ...}`` fails the test. It ends when its input does.
 
+``quiet`` at a client's opening keeps it from telling of flags that were asked, where nothing takes its events.
+
 A tool that this machine lacks skips the tests, or fails them where MUSTER_TEST_REQUIRE_SERVICES=1.
 """
 

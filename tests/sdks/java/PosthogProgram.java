@@ -20,6 +20,7 @@ public final class PosthogProgram {
     static final class Request {
         String host, token, secret, key, person, event;
         int poll_ms;
+        boolean quiet;
         Map<String, Object> properties = Map.of();
     }
 
@@ -69,6 +70,7 @@ public final class PosthogProgram {
         PostHogConfig config = PostHogConfig.builder(request.token)
                 .host(request.host)
                 .featureFlagCacheMaxAgeMs(1)
+                .sendFeatureFlagEvent(!request.quiet)
                 .localEvaluation(request.secret != null)
                 .personalApiKey(request.secret)
                 .pollIntervalSeconds(Math.max(1, request.poll_ms / 1000))

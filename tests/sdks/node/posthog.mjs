@@ -5,11 +5,12 @@ import { PostHog } from 'posthog-node'
 let client
 
 const answers = {
-  async open({ host, token, secret, poll_ms }) {
+  async open({ host, token, secret, poll_ms, quiet }) {
     client = new PostHog(token, {
       host,
       secretKey: secret ?? undefined,
       featureFlagsPollingInterval: poll_ms,
+      sendFeatureFlagEvent: !quiet,
       flushInterval: 100,
     })
     if (secret) await client.waitForLocalEvaluationReady()

@@ -10,9 +10,15 @@ from posthog import Posthog
 _clients: list[Posthog] = []
 
 
-def _open(host: str, token: str, secret: str | None, poll_ms: int) -> dict[str, Any]:
+def _open(host: str, token: str, secret: str | None, poll_ms: int, *, quiet: bool = False) -> dict[str, Any]:
     client = Posthog(
-        token, host=host, secret_key=secret, poll_interval=poll_ms / 1_000, flush_interval=0.1, disable_geoip=True
+        token,
+        host=host,
+        secret_key=secret,
+        poll_interval=poll_ms / 1_000,
+        flush_interval=0.1,
+        disable_geoip=True,
+        send=not quiet,
     )
     client.debug = False
     if secret:

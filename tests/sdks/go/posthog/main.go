@@ -17,6 +17,7 @@ type request struct {
 	Token      string         `json:"token"`
 	Secret     string         `json:"secret"`
 	PollMs     int            `json:"poll_ms"`
+	Quiet      bool           `json:"quiet"`
 	Key        string         `json:"key"`
 	Person     string         `json:"person"`
 	Event      string         `json:"event"`
@@ -43,7 +44,10 @@ func open(r request) (answer, error) {
 }
 
 func asked(r request) posthog.FeatureFlagPayload {
-	return posthog.FeatureFlagPayload{Key: r.Key, DistinctId: r.Person, PersonProperties: r.Properties}
+	loud := !opened.Quiet
+	return posthog.FeatureFlagPayload{
+		Key: r.Key, DistinctId: r.Person, PersonProperties: r.Properties, SendFeatureFlagEvents: &loud,
+	}
 }
 
 func parsed(text string, err error) (answer, error) {
