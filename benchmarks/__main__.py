@@ -8,11 +8,23 @@ import sys
 
 import uvloop
 
-from benchmarks import backfill, beside, conditions, flags, ingest, latency, members, memory, reconcile, worst_person
+from benchmarks import (
+    backfill,
+    beside,
+    conditions,
+    flags,
+    ingest,
+    latency,
+    members,
+    memory,
+    push,
+    reconcile,
+    worst_person,
+)
 
 
 def main() -> None:
-    """Ingest, latency at half of what ingest took, flags, memory, conditions, members of files, backfill, beside it."""
+    """Ingest, latency at half of its rate, flags, push, memory, conditions, members of files, backfill, beside it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     ingest.load_arguments(parser)
     load = ingest.load_of(parser.parse_args())
@@ -20,6 +32,7 @@ def main() -> None:
     ingest.report(taken)
     latency.report(asyncio.run(latency.measure(int(taken.rate / 2), broker=load.broker)))
     flags.report(uvloop.run(flags.measure()))
+    push.report(asyncio.run(push.measure()))
     memory.report(asyncio.run(memory.measure()))
     conditions.report(conditions.measure())
     worst_person.report(worst_person.measure())

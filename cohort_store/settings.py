@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     evaluator_cache_bytes: int = Field(
         67_108_864, ge=0, description="Memory for what was last known of persons; the store is away: it answers."
     )
+    push_streams_max: int = Field(
+        10_000, ge=0, le=1_000_000, description="Streams of changes that one evaluator keeps open; 0: none."
+    )
     control_host: str = Field("127.0.0.1", description="Address that control's web views listen on.")
     control_port: int = Field(8_301, ge=0, le=65_535, description="Port of control's web views; 0: none.")
     metrics_port: int = Field(0, ge=0, le=65_535, description="Port of a worker's Prometheus metrics; 0: none.")

@@ -79,6 +79,8 @@ class RegistryFollower:
         self.catalog = Catalog(0)
         self.origin = ""
         """The source of the catalog in force; empty before there is one."""
+        self.listeners: list[Callable[[], None]] = []
+        """Called whenever another catalog is in force."""
         self.loaded = False
         """Whether some source was read once; an empty mirror is an empty catalog."""
 
@@ -199,6 +201,8 @@ class RegistryFollower:
             logger.warning("registry version %d is older than %d, which stays", catalog.version, self.catalog.version)
             return False
         self.catalog, self.origin, self._in_force = catalog, name, raw
+        for listener in self.listeners:
+            listener()
         self._report(catalog.version, sum(len(team.refused) for team in catalog.teams.values()))
         for team in catalog.teams.values():
             for key, problem in team.refused.items():

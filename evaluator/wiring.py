@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -31,6 +32,10 @@ from evaluator.http.service import Service
 from evaluator.last_known import LastKnown
 from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
+from evaluator.push.feed import follow
+from evaluator.push.hub import Hub
+from evaluator.push.looking import StoreLooker
+from evaluator.push.metrics import PushMetrics
 from evaluator.registry import RegistryFollower
 from evaluator.reporting import EvaluationReporter
 from evaluator.snapshot import SnapshotFile
@@ -38,6 +43,12 @@ from evaluator.steady_reading import SteadyReader
 from evaluator.tally import EvaluationTally
 
 BACKLOG = 1_024
+
+REQUESTS_AT_ONCE_MAX = 1_024
+"""Connections beside those of streams; further ones wait to be accepted."""
+
+OTHER_FILES_MAX = 200
+"""Open files that are no client's connection: Redis, Kafka, the log."""
 
 HEADER_DEADLINE_MS = 30_000
 """How long a request's head may take, and how long a connection may rest between two requests; then it is closed.
@@ -68,12 +79,13 @@ def run(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX)
     disable_created_metrics()  # type: ignore[no-untyped-call]
+    allow_files(connections_max(settings) + OTHER_FILES_MAX)
     uvloop.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:
     async with service(settings) as parts:
-        await serve(Application(parts, doorway=doorway_of(settings, parts.metrics)), settings)
+        await serve(Application(parts, doorway=doorway_of(settings, parts.metrics)), settings, parts.push.end_all)
 
 
 @asynccontextmanager
@@ -105,7 +117,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     quality.watch(reads, known, registry.snapshot_age_s)
     try:
-        async with counting(settings, metrics, clock) as tally, history_of(settings) as history:
+        async with (
+            counting(settings, metrics, clock) as tally,
+            history_of(settings) as history,
+            pushing(settings, metrics, registry, StoreLooker(reads, registry, clock, settings.max_hold_ms)) as push,
+        ):
             yield Service(
                 registry=registry,
                 reads=reads,
@@ -113,6 +129,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
                 clock=clock,
                 metrics=metrics,
                 tally=tally,
+                push=push,
                 gate=gate_of(settings, registry, clock),
                 shards=settings.shards,
                 stale_after_ms=settings.max_hold_ms,
@@ -172,9 +189,33 @@ async def counting(settings: Settings, metrics: Metrics, clock: Clock) -> AsyncI
         await reporter.close()
 
 
-async def serve(application: Application | RsgiHandler, settings: Settings) -> None:
+@asynccontextmanager
+async def pushing(
+    settings: Settings, metrics: Metrics, registry: RegistryFollower, look: StoreLooker
+) -> AsyncIterator[Hub]:
+    """Who listens to changes, which are followed from the first listener on. Starts without Kafka."""
+    from evaluator.kafka.changes import KafkaChanges
+
+    shown = PushMetrics(metrics.registry)
+    hub = Hub(look, registry, settings.shards, streams_max=settings.push_streams_max, report=shown.stream_ended)
+    shown.show(hub)
+    registry.listeners.append(hub.definitions_replaced)
+    feed = KafkaChanges(settings.kafka, settings.partitions)
+    running = [asyncio.create_task(hub.run(), name="push"), asyncio.create_task(follow(feed, hub), name="changes")]
+    try:
+        yield hub
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def serve(
+    application: Application | RsgiHandler, settings: Settings, before_end: Callable[[], None] = lambda: None
+) -> None:
     """Serve any RSGI application on the evaluator's address until SIGTERM or SIGINT, in this process and loop.
 
+    `before_end` is called when such a signal comes; what is answered by then is written out.
     Raises Crash for an address that cannot be listened on, or that somebody listens on already.
     """
     certificate, key = tls_files_of(settings)
@@ -187,16 +228,42 @@ async def serve(application: Application | RsgiHandler, settings: Settings) -> N
         http=HTTPModes.http1,
         websockets=False,
         backlog=BACKLOG,
+        backpressure=connections_max(settings),
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_DEADLINE_MS),
         log_enabled=False,
         ssl_cert=certificate,
         ssl_key=key,
     )
+
+    def stop() -> None:
+        before_end()
+        server.stop()  # type: ignore[no-untyped-call]
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     logger.info("serving %s on %s port %d", "https" if certificate else "http", address, settings.evaluator_port)
     await server.serve()
+
+
+def connections_max(settings: Settings) -> int:
+    """Connections that are served at once; further ones wait. Beside streams there is room for requests."""
+    return settings.push_streams_max + REQUESTS_AT_ONCE_MAX
+
+
+def allow_files(wanted: int) -> None:
+    """Raise the process's limit of open files as far as it goes without privileges; log where that is too little."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        logger.warning(
+            "%d open files are allowed and %d may be needed; raise the limit (ulimit -n), "
+            "or lower MUSTER_PUSH_STREAMS_MAX",
+            allowed,
+            wanted,
+        )
 
 
 def _free_address(host: str, port: int) -> str:

@@ -19,6 +19,7 @@ from evaluator.http.reading import BodyReader
 from evaluator.http.refusals import RefusalReport, Refused
 from evaluator.http.routes import Router
 from evaluator.http.service import Service
+from evaluator.http.streaming import EventStream, StreamingExchange, write_out
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Scope(Protocol):
     def headers(self) -> AllHeaders: ...
 
 
-class Exchange(Protocol):
+class Exchange(StreamingExchange, Protocol):
     """RSGI's way to the body, and to the answer."""
 
     async def __call__(self) -> bytes: ...
@@ -72,7 +73,7 @@ class Application:
             )
             is_read = True
             request = Request(scope.query_string, scope.headers, body, values, right)
-            response = await found.handler(self._service, request)
+            response: Response | EventStream = await found.handler(self._service, request)
         except Problem as problem:
             response = problem.response()
             if isinstance(problem, Refused):
@@ -83,8 +84,12 @@ class Application:
         except Exception:
             logger.exception("%s %s failed", scope.method, scope.path)
             response = _SERVER_ERROR
-        _send(protocol, response, self._doorway.origin_headers(scope, right))
         self._service.metrics.request_answered(route, response.status, perf_counter() - began)
+        more = self._doorway.origin_headers(scope, right)
+        if isinstance(response, EventStream):
+            await write_out(response, protocol, more)
+        else:
+            _send(protocol, response, more)
 
 
 async def empty_handler(_scope: Scope, protocol: Exchange) -> None:

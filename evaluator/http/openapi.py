@@ -26,6 +26,7 @@ _STATUS = {
     429: "Too many requests; `Retry-After` says in how many seconds to try again",
     503: "The membership store cannot be asked now",
 }
+EVENT_STREAM = "text/event-stream"
 _REF = "#/components/schemas/{name}"
 
 

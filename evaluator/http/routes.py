@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cohort_store.access_keys import Right
 from evaluator.http import (
     cohorts,
+    contexts,
     explain,
     flags,
     health,
@@ -16,15 +17,18 @@ from evaluator.http import (
     persons,
     posthog_routes,
     properties,
+    sse,
     stale,
     why,
 )
 from evaluator.http.bodies import BODY_BYTES_MAX
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
+from evaluator.http.streaming import EventStream
+from evaluator.push.contexts import ContextAnswer, ContextRequest
 from evaluator.resolution import Resolution
 
-Handler = Callable[[Service, Request], Awaitable[Response]]
+Handler = Callable[[Service, Request], Awaitable[Response | EventStream]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so do
 _CURSOR = openapi.Parameter("cursor", "query", "Where the page begins: the cursor of the page before.")
 _LIMIT = openapi.Parameter("limit", "query", "Members a page, 1 to 1000; 100 if absent.", "integer")
 _KEY = openapi.Parameter("key", "path", "The cohort's key, or its id.")
+_LAST_EVENT_ID = openapi.Parameter(
+    "last_event_id", "query", "The last event that was seen, where the header Last-Event-ID cannot be sent."
+)
 _DISTINCT_ID = openapi.Parameter("distinct_id", "query", "Ask for the person of this distinct id instead.")
 
 ROUTES: tuple[Route, ...] = (
@@ -130,6 +137,50 @@ ROUTES: tuple[Route, ...] = (
             stale.StaleAnswer,
             problems=(401, 503),
             right=Right.EXPLAIN,
+        ),
+    ),
+    Route(
+        "POST",
+        "/flags/context",
+        contexts.post_context,
+        openapi.Operation(
+            "One person's memberships and the flags' definitions: for deciding flags in a server of your own",
+            ContextAnswer,
+            request=ContextRequest,
+            problems=(400, 401, 403, 408, 413, 415, 503),
+            right=Right.READ_PERSONS,
+        ),
+    ),
+    Route(
+        "GET",
+        "/sse/flags",
+        sse.get_flag_changes,
+        openapi.Operation(
+            "Server-sent events: the team's definitions as they change; of one person, her flags as they change",
+            None,
+            parameters=(
+                openapi.Parameter("distinct_id", "query", "The person whose flags are told; absent: definitions."),
+                _LAST_EVENT_ID,
+            ),
+            problems=(400, 401, 403, 429, 503),
+            media=openapi.EVENT_STREAM,
+            right=Right.EVALUATE,
+        ),
+    ),
+    Route(
+        "GET",
+        "/ofrep/v1/events",
+        sse.get_ofrep_changes,
+        openapi.Operation(
+            "Server-sent events in OFREP's words: that flags are to be asked for again",
+            None,
+            parameters=(
+                openapi.Parameter("targetingKey", "query", "The person whose flags are meant; absent: all."),
+                _LAST_EVENT_ID,
+            ),
+            problems=(400, 401, 403, 429, 503),
+            media=openapi.EVENT_STREAM,
+            right=Right.EVALUATE,
         ),
     ),
     Route(

@@ -20,6 +20,7 @@ from evaluator.http.gate import Gate
 from evaluator.http.messages import Request, unavailable
 from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
+from evaluator.push.hub import Hub
 from evaluator.registry import RegistryFollower
 from evaluator.steady_reading import SteadyReader
 from evaluator.tally import EvaluationTally
@@ -37,6 +38,7 @@ class Service:
     clock: Clock
     metrics: Metrics
     tally: EvaluationTally
+    push: Hub
     gate: Gate
     shards: int
     stale_after_ms: int

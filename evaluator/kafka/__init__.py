@@ -1,1 +1,4 @@
-"""Kafka as the evaluator sees it: what it tells others. Only here, and in wiring.py, is aiokafka imported."""
+"""Kafka as the evaluator sees it: what it tells others, and the changes that it follows.
+
+Only here, and in wiring.py, is aiokafka imported.
+"""

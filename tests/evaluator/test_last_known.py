@@ -126,3 +126,13 @@ def test_another_policy_never_looks_at_what_is_known(policy: Any, expected: bool
     raw = flag("f", {"properties": [in_cohort("buyers")]}, muster={"on_unavailable": policy})
     for known in (Known(MEMBER, 5), Known(membership(), 5)):
         assert _answer(raw, known)[:2] == (expected, "cohort_unavailable")
+
+
+def test_a_flag_that_looks_at_a_property_that_could_not_be_read_is_not_decided_as_if_she_had_none() -> None:
+    raw = flag("f", {"properties": [person_is("plan", "is_not", "pro"), in_cohort("buyers")]})
+    person = Person("ada", {}, None, frozenset({"plan"}), Known(MEMBER, 5))
+    answers, _ = decide_all([compiled(raw, BUYERS)], person, NOW_MS)
+    assert (answers["f"].enabled, answers["f"].reason.code) == (False, "cohort_unavailable")
+    brought = person._replace(properties={"plan": "free"}, unread=frozenset())
+    answers, _ = decide_all([compiled(raw, BUYERS)], brought, NOW_MS)
+    assert (answers["f"].enabled, answers["f"].reason.code) == (True, "last_known")
