@@ -1,7 +1,7 @@
 """POST /ofrep/v1/evaluate/flags and .../{key}: the same answers as /flags, for any OpenFeature provider of OFREP.
 
-The context's `targetingKey` is the distinct id. `groups` and `groupProperties`, where they are objects, are what they
-are in `POST /flags`; every other attribute is a property of the person.
+The context's `targetingKey` is the distinct id. `groups` and `groupProperties`, where they are objects, and
+`$anon_distinct_id` are what they are in `POST /flags`; every other attribute is a property of the person.
 
 A failure has OFREP's body, so that a provider's log says what is wrong. What is refused for who asks (401, 403, 429:
 OFREP leaves their bodies open) or before a handler sees it (a body that is too long) has the body of all other APIs.
@@ -152,6 +152,7 @@ def _catalog(service: Service, request: Request) -> TeamCatalog:
 
 
 _decoder = msgspec.json.Decoder(EvaluationRequest)
+_ANONYMOUS = "$anon_distinct_id"
 _GROUP_ATTRIBUTES = {"groups": "groups", "groupProperties": "group_properties", "group_properties": "group_properties"}
 
 
@@ -182,6 +183,8 @@ def _translated(context: Mapping[str, Any], keys: list[str] | None) -> FlagsRequ
     for name, value in context.items():
         if name in _GROUP_ATTRIBUTES and isinstance(value, dict):
             asked[_GROUP_ATTRIBUTES[name]] = value
+        elif name == _ANONYMOUS and isinstance(value, str):
+            asked[name] = value
         elif name != "targetingKey":
             properties[name] = value
     try:
