@@ -16,6 +16,7 @@ import msgspec
 from cohort_store.conditions.condition import AnyCondition, Condition, RegisterCondition, Sharing
 from cohort_store.definitions import CohortDefinition, Node, parse_tree, to_plain
 from cohort_store.errors import BadDefinition, Crash
+from cohort_store.group_types import GroupTypes
 from cohort_store.inheriting import Kept, Known
 from cohort_store.plans import conditions_of, holds_for_empty
 from cohort_store.references import references_of, resolve_all
@@ -42,6 +43,7 @@ def assign(
     *,
     applied: str,
     now: int,
+    group_types: Mapping[int, GroupTypes] | None = None,
 ) -> Registry:
     """The registry in which exactly these definitions are in force, one version above `registry`.
 
@@ -50,11 +52,15 @@ def assign(
     the list has been sent to all shards. What was active in a cohort that is gone is retired.
     `now` is the instant of compiling.
     """
-    by_team: dict[int, list[CohortDefinition]] = {team: [] for team in {*registry.teams, *flags}}
+    types = group_types or {}
+    by_team: dict[int, list[CohortDefinition]] = {team: [] for team in {*registry.teams, *flags, *types}}
     for cohort in cohorts:
         by_team.setdefault(cohort.team, []).append(cohort)
     step = _Assignment(registry, now)
-    teams = {team: step.team(team, of_team, flags.get(team, ())) for team, of_team in sorted(by_team.items())}
+    teams = {
+        team: step.team(team, of_team, flags.get(team, ()), types.get(team, {}))
+        for team, of_team in sorted(by_team.items())
+    }
     version = registry.version + 1
     changed = _alive(teams) != _alive(registry.teams)
     return msgspec.structs.replace(
@@ -64,9 +70,9 @@ def assign(
         next_handle=step.next_handle,
         next_cohort_id=step.next_cohort_id,
         teams={
-            team: found
-            for team, found in teams.items()
-            if found.cohorts or found.flags or found.selectors or found.keys
+            team: each
+            for team, each in teams.items()
+            if each.cohorts or each.flags or each.selectors or each.keys or each.group_types
         },
         applied=applied,
         refused="",
@@ -166,10 +172,12 @@ class _Assignment:
         self.next_handle = registry.next_handle
         self.next_cohort_id = registry.next_cohort_id
 
-    def team(self, team: int, cohorts: Sequence[CohortDefinition], flags: Sequence[Any]) -> TeamRegistry:
+    def team(
+        self, team: int, cohorts: Sequence[CohortDefinition], flags: Sequence[Any], types: GroupTypes
+    ) -> TeamRegistry:
         before = self.registry.team(team)
         if not cohorts and not before.cohorts:
-            return msgspec.structs.replace(before, flags=tuple(flags))
+            return msgspec.structs.replace(before, flags=tuple(flags), group_types=types)
         known: dict[str, CohortDefinition] = {}
         for cohort in cohorts:
             if cohort.key in known:
@@ -183,7 +191,7 @@ class _Assignment:
         after = tuple(self._cohort(of_key.get(key), known[key], tree, kept) for key, tree in trees.items())
         dropped = [cohort for cohort in before.cohorts if cohort.key not in known and cohort.active]
         gone = (_retired(cohort, self.registry.version + 1) for cohort in dropped)
-        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags), keys=before.keys)
+        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags), group_types=types, keys=before.keys)
 
     def _selectors(
         self, before: TeamRegistry, present: Mapping[str, Node], trees: Mapping[str, tuple[Any, Node]]

@@ -103,6 +103,8 @@ class TeamRegistry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Flag's key → the instant from which on it is as it is; without those that are older than this is kept."""
     keys: tuple[AccessKey, ...] = ()
     """Who may ask the evaluator for what, those that count no more for a while included."""
+    group_types: Mapping[str, int] = {}
+    """The number of each group type, by its name."""
 
     def cohort(self, key: str) -> Cohort | None:
         """The cohort with that key."""

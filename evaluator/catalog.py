@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cohort_store.errors import BadDefinition
-from cohort_store.flags import parse_flag
+from cohort_store.flag_order import order_flags
+from cohort_store.flags import FlagDefinition, parse_flag
 from cohort_store.freshness import CohortView, view_of
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
@@ -23,6 +24,8 @@ class TeamCatalog:
     flags: Mapping[str, CompiledFlag] = field(default_factory=dict)
     registry: TeamRegistry = field(default_factory=lambda: TeamRegistry(0))
     """As it was published: for explanations, which need the trees."""
+    group_types: Mapping[str, int] = field(default_factory=dict)
+    """The number of each group type, by its name."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
 
@@ -58,7 +61,7 @@ def cohorts_by_name(views: Sequence[CohortView]) -> dict[str, CohortView]:
 def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     views = [view_of(cohort, version) for cohort in registry.cohorts]
     known = cohorts_by_name(views)
-    flags: dict[str, CompiledFlag] = {}
+    parsed: dict[str, FlagDefinition] = {}
     refused: dict[str, str] = {}
     for place, raw in enumerate(registry.flags):
         try:
@@ -66,8 +69,20 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
         except BadDefinition as error:
             refused[_key_of(raw, place)] = str(error)
         else:
-            flags[flag.key] = compile_flag(flag, known)
-    return TeamCatalog(registry.team, {view.key: view for view in views}, flags, registry, refused)
+            parsed[flag.key] = flag
+    cohorts = {view.key: view for view in views}
+    return TeamCatalog(registry.team, cohorts, _compile_flags(parsed, known), registry, registry.group_types, refused)
+
+
+def _compile_flags(flags: Mapping[str, FlagDefinition], cohorts: Mapping[str, CohortView]) -> dict[str, CompiledFlag]:
+    """By key, each behind those that it depends on."""
+    order = order_flags(flags.values())
+    compiled: dict[str, CompiledFlag] = {}
+    for key in order.keys:
+        flag = flags[key]
+        asked = {} if key in order.broken else {name: compiled[order.names[name]] for name in flag.flags()}
+        compiled[key] = compile_flag(flag, cohorts, asked)
+    return compiled
 
 
 def _key_of(raw: object, place: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +11,8 @@ from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm, member_of, status_of, trouble_with
 from cohort_store.ports import Membership
 from cohort_store.properties import Properties
-from evaluator.flags import CompiledFlag, FlagAnswer, Who, is_unavailable
+from evaluator.condition_sets import Group, Who
+from evaluator.flags import CompiledFlag, FlagAnswer, is_unavailable
 
 
 class Person(NamedTuple):
@@ -20,6 +21,11 @@ class Person(NamedTuple):
     distinct_id: str
     properties: Properties
     membership: Membership | None
+    groups: Mapping[int, Group] = {}
+    """Those that she acts for, by the number of the group type."""
+    device_id: str = ""
+    hash_keys: Mapping[str, str] | None = {}
+    """By flag, the id in whose place she came; None: not readable."""
 
 
 class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,9 +44,13 @@ class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple[dict[str, FlagAnswer], int]:
-    """Every flag's answer by key at `now`, and of how many a policy answered in place of the conditions."""
+    """Every flag's answer by key at `now`, and of how many a policy answered in place of the conditions.
+
+    Flags that one of these depends on are counted too.
+    """
     membership = person.membership
-    who = Who(person.distinct_id, person.properties, now)
+    beside: dict[str, FlagAnswer] = {}
+    who = Who(person.distinct_id, person.properties, now, person.groups, person.device_id, person.hash_keys, beside)
 
     def ask(cohort: CohortView) -> bool | None:
         return member_of(cohort, membership)
@@ -49,7 +59,10 @@ def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple
         return trouble_with(cohort, membership)
 
     answers = {flag.key: flag.decide(who, ask, explain) for flag in flags}
-    return answers, sum(map(is_unavailable, answers.values()))
+    unavailable = sum(map(is_unavailable, answers.values()))
+    if beside:
+        unavailable += sum(is_unavailable(answer) for key, answer in beside.items() if key not in answers)
+    return answers, unavailable
 
 
 def cohorts_asked(flags: Sequence[CompiledFlag]) -> dict[str, CohortView]:

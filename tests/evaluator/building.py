@@ -15,7 +15,8 @@ from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
 from cohort_store.timelines import Timeline
 from cohort_store.warming import WarmUp
 from evaluator.catalog import cohorts_by_name
-from evaluator.flags import CompiledFlag, FlagAnswer, Who, compile_flag
+from evaluator.condition_sets import Who
+from evaluator.flags import CompiledFlag, FlagAnswer, compile_flag
 
 SHARDS = 8
 NOW_MS = 1_768_222_800_000
