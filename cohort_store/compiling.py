@@ -57,10 +57,8 @@ def assign(
     for cohort in cohorts:
         by_team.setdefault(cohort.team, []).append(cohort)
     step = _Assignment(registry, now)
-    teams = {
-        team: step.team(team, of_team, flags.get(team, ()), types.get(team, {}))
-        for team, of_team in sorted(by_team.items())
-    }
+    made = {team: step.team(team, of_team, flags.get(team, ())) for team, of_team in sorted(by_team.items())}
+    teams = {team: msgspec.structs.replace(each, group_types=types.get(team, {})) for team, each in made.items()}
     version = registry.version + 1
     changed = _alive(teams) != _alive(registry.teams)
     return msgspec.structs.replace(
@@ -172,12 +170,10 @@ class _Assignment:
         self.next_handle = registry.next_handle
         self.next_cohort_id = registry.next_cohort_id
 
-    def team(
-        self, team: int, cohorts: Sequence[CohortDefinition], flags: Sequence[Any], types: GroupTypes
-    ) -> TeamRegistry:
+    def team(self, team: int, cohorts: Sequence[CohortDefinition], flags: Sequence[Any]) -> TeamRegistry:
         before = self.registry.team(team)
         if not cohorts and not before.cohorts:
-            return msgspec.structs.replace(before, flags=tuple(flags), group_types=types)
+            return msgspec.structs.replace(before, flags=tuple(flags))
         known: dict[str, CohortDefinition] = {}
         for cohort in cohorts:
             if cohort.key in known:
@@ -191,7 +187,7 @@ class _Assignment:
         after = tuple(self._cohort(of_key.get(key), known[key], tree, kept) for key, tree in trees.items())
         dropped = [cohort for cohort in before.cohorts if cohort.key not in known and cohort.active]
         gone = (_retired(cohort, self.registry.version + 1) for cohort in dropped)
-        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags), group_types=types, keys=before.keys)
+        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags), keys=before.keys)
 
     def _selectors(
         self, before: TeamRegistry, present: Mapping[str, Node], trees: Mapping[str, tuple[Any, Node]]

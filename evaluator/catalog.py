@@ -26,6 +26,8 @@ class TeamCatalog:
     """As it was published: for explanations, which need the trees."""
     group_types: Mapping[str, int] = field(default_factory=dict)
     """The number of each group type, by its name."""
+    continuous: tuple[str, ...] = ()
+    """The flags that must know in whose place a person came."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
 
@@ -70,8 +72,16 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             parsed[flag.key] = flag
-    cohorts = {view.key: view for view in views}
-    return TeamCatalog(registry.team, cohorts, _compile_flags(parsed, known), registry, registry.group_types, refused)
+    flags = _compile_flags(parsed, known)
+    return TeamCatalog(
+        team=registry.team,
+        cohorts={view.key: view for view in views},
+        flags=flags,
+        registry=registry,
+        group_types=registry.group_types,
+        continuous=tuple(dict.fromkeys(key for flag in flags.values() for key in flag.continuous)),
+        refused=refused,
+    )
 
 
 def _compile_flags(flags: Mapping[str, FlagDefinition], cohorts: Mapping[str, CohortView]) -> dict[str, CompiledFlag]:

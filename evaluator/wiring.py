@@ -26,6 +26,7 @@ from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
 from evaluator.access import Access
 from evaluator.coalescing import CoalescingReader
+from evaluator.continuity import Continuity
 from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
 from evaluator.http.callers import parse_networks
@@ -76,9 +77,10 @@ async def _run(settings: Settings) -> None:
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
-    from cohort_store.redis.wiring import connect_mirror, connect_reader
+    from cohort_store.redis.wiring import connect_hash_keys, connect_mirror, connect_reader
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
+    hash_keys = connect_hash_keys(settings)
     metrics, clock = Metrics(), clock_from(settings.clock)
     registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
     following = asyncio.create_task(registry.follow())
@@ -96,6 +98,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
                 access=access_of(settings),
                 shards=settings.shards,
                 stale_after_ms=settings.max_hold_ms,
+                continuity=Continuity(hash_keys),
                 past=history.past,
                 book=history.book,
                 key_limit=_limiter(settings.rate_key_per_s, settings),
@@ -106,6 +109,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await reads.close()
         await reader.aclose()
         await mirror.aclose()
+        await hash_keys.aclose()
 
 
 class History(NamedTuple):

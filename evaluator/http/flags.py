@@ -1,11 +1,10 @@
-"""POST /flags: every flag of a team for one distinct id, in PostHog's shape."""
+"""POST /flags and POST /decide: every flag of a team for one distinct id, in PostHog's shapes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
 from random import getrandbits
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -13,54 +12,15 @@ import msgspec
 from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
 from cohort_store.ports import Membership
-from cohort_store.subjects import ID_BYTES_MAX
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import Read
-from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
-from evaluator.flags import CompiledFlag, FlagAnswer
+from evaluator.evaluation import Person, cohorts_asked, decide_all, describe
+from evaluator.flags import CompiledFlag
 from evaluator.http.bodies import decode_body
+from evaluator.http.flag_request import FlagsRequest, anonymous_of, checked_id, device_of, groups_of, token_of
+from evaluator.http.flag_versions import FlagsMuster, shape_of, shaped
 from evaluator.http.messages import Request, Response, answer, invalid
 from evaluator.http.service import Service
-
-
-class FlagsRequest(msgspec.Struct):
-    """What an SDK sends. Fields that are not named here are ignored."""
-
-    distinct_id: str | int
-    """A number is the text of its digits, as PostHog takes it."""
-    token: str | None = None
-    api_key: str | None = None
-    """Another name for `token`."""
-    person_properties: dict[str, Any] | None = None
-    flag_keys_to_evaluate: list[str] | None = None
-    """Only these flags; keys that no flag has are left out of the answer."""
-
-
-class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How good the answer is; sent on `X-Muster: 1` or `?muster=1`."""
-
-    registry_version: int
-    person: str | None = None
-    """The person that the distinct id stands for; absent where no cohort had to be asked."""
-    data_age_ms: int | None = None
-    """How far the person's roll is behind; absent where nothing could be read."""
-    cohorts: dict[str, CohortAnswer] = {}
-    """Every cohort that one of the flags may ask, by key."""
-    refused: dict[str, str] = {}
-    """Flags that this evaluator cannot read, with the reason."""
-
-
-class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """PostHog's answer, version 2."""
-
-    flags: dict[str, FlagAnswer]
-    errors_while_computing_flags: bool
-    """True where a flag's `on_unavailable` answered, a flag is unreadable, or no definitions are loaded yet."""
-    request_id: str
-    evaluated_at: int
-    """Milliseconds since 1970."""
-    muster: FlagsMuster | None = None
-
 
 _decoder = msgspec.json.Decoder(FlagsRequest)
 _PROCESS = str(uuid4())[:24]
@@ -68,14 +28,35 @@ _requests = count(getrandbits(48))
 
 
 async def post_flags(service: Service, request: Request) -> Response:
+    return await _answer(service, request)
+
+
+async def post_decide(service: Service, request: Request) -> Response:
+    return await _answer(service, request, decide=True)
+
+
+async def _answer(service: Service, request: Request, *, decide: bool = False) -> Response:
     body = decode_body(request, _decoder)
-    catalog = service.registry.catalog.team(service.team_of(*_token_of(body)))
-    distinct_id = _checked(str(body.distinct_id))
-    flags = _selected(catalog, body.flag_keys_to_evaluate)
+    catalog = service.registry.catalog.team(service.team_of(*token_of(body)))
+    distinct_id = checked_id(str(body.distinct_id))
+    flags = () if body.disable_flags else _selected(catalog, body.flag_keys_to_evaluate)
+    is_continuous = any(flag.continuous for flag in flags)
     read: Read | None = None
-    if any(flag.cohorts for flag in flags):
+    if is_continuous or any(flag.cohorts for flag in flags):
         read = await service.reads.read(catalog.team, distinct_id)
-    person = Person(distinct_id, body.person_properties or {}, read.membership if read else None)
+    person = Person(
+        distinct_id,
+        body.person_properties or {},
+        read.membership if read else None,
+        groups_of(body, catalog.group_types),
+        device_of(body),
+    )
+    if is_continuous and read is not None:
+        anonymous = anonymous_of(body)
+        hash_keys = await service.continuity.hash_keys(
+            catalog.team, distinct_id, read.person, anonymous, catalog.continuous
+        )
+        person = person._replace(hash_keys=hash_keys)
     now = service.clock.now_ms()
     try:
         answers, unavailable = decide_all(flags, person, now)
@@ -85,8 +66,10 @@ async def post_flags(service: Service, request: Request) -> Response:
     service.tally.count(catalog.team, answers.values())
     wants_muster = request.wants("x-muster", "muster")
     return answer(
-        FlagsAnswer(
-            flags=answers,
+        shaped(
+            shape_of(request, decide=decide),
+            answers,
+            decide=decide,
             errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
             request_id=_request_id(),
             evaluated_at=now,
@@ -119,20 +102,3 @@ def _request_id() -> str:
     # In the form of a UUID of version 4, random once a process and counted from there: it is no secret, but what joins
     # an answer with an SDK's report of it.
     return f"{_PROCESS}{next(_requests) & 0xFFFFFFFFFFFF:012x}"
-
-
-def _token_of(body: FlagsRequest) -> tuple[str, str]:
-    """The token, and the field that brought it."""
-    if body.token:
-        return body.token, "token"
-    if body.api_key:
-        return body.api_key, "api_key"
-    raise invalid("token", "required", "token is required: the project's API token")
-
-
-def _checked(distinct_id: str) -> str:
-    if not distinct_id:
-        raise invalid("distinct_id", "required", "distinct_id is empty; send the id of the person who asks")
-    if len(distinct_id) > ID_BYTES_MAX or len(distinct_id.encode()) > ID_BYTES_MAX:
-        raise invalid("distinct_id", "too_long", f"distinct_id is longer than {ID_BYTES_MAX} bytes; send a shorter id")
-    return distinct_id

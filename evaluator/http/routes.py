@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cohort_store.access_keys import PUBLIC_RIGHTS, Right
-from evaluator.http import cohorts, explain, flags, health, openapi, persons, stale, why
+from evaluator.http import cohorts, explain, flag_request, flag_versions, flags, health, openapi, persons, stale, why
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
 
@@ -44,6 +44,12 @@ _LIMIT = openapi.Parameter("limit", "query", "Members a page, 1 to 1000; 100 if 
 _KEY = openapi.Parameter("key", "path", "The cohort's key, or its id.")
 _DISTINCT_ID = openapi.Parameter("distinct_id", "query", "Ask for the person of this distinct id instead.")
 
+_ASKING_FLAGS = (
+    openapi.Parameter("v", "query", "The answer's version: 1 has values, 2 and above the flags with their reasons."),
+    openapi.Parameter("compression", "query", "gzip or base64: the body is packed so."),
+    _MUSTER,
+)
+
 ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
@@ -51,13 +57,22 @@ ROUTES: tuple[Route, ...] = (
         flags.post_flags,
         openapi.Operation(
             "Every flag of a team for one distinct id",
-            flags.FlagsAnswer,
-            request=flags.FlagsRequest,
-            parameters=(
-                openapi.Parameter("v", "query", "The answer's version; every value is answered in version 2."),
-                openapi.Parameter("compression", "query", "gzip: the body is packed."),
-                _MUSTER,
-            ),
+            flag_versions.FlagsAnswer,
+            request=flag_request.FlagsRequest,
+            parameters=_ASKING_FLAGS,
+            problems=(400, 401, 413, 415),
+        ),
+        Right.EVALUATE,
+    ),
+    Route(
+        "POST",
+        "/decide",
+        flags.post_decide,
+        openapi.Operation(
+            "As POST /flags, in the shapes that older SDKs ask for",
+            flag_versions.DecideAnswer,
+            request=flag_request.FlagsRequest,
+            parameters=_ASKING_FLAGS,
             problems=(400, 401, 413, 415),
         ),
         Right.EVALUATE,

@@ -16,6 +16,7 @@ from cohort_store.ports import MembershipReader
 from evaluator.access import Access, Grant, Refusal
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S, CoalescingReader
+from evaluator.continuity import Continuity
 from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.http.refusals import lacking, other_team, secret_in_address, too_fast, unknown_credential
 from evaluator.limits import RateLimiter
@@ -43,6 +44,7 @@ class Service:
     access: Access
     shards: int
     stale_after_ms: int
+    continuity: Continuity
     past: PastMemberships | None = None
     book: EvaluationBook | None = None
     """Both None: there is no ClickHouse."""
