@@ -54,10 +54,13 @@ def registry_of(
     before: Registry | None = None,
     *,
     now: int = NOW_MS,
+    group_types: Mapping[str, int] | None = None,
 ) -> Registry:
     """The registry in which these are in force, for team 1."""
     plain = [plain_flag(parse_flag(each)) for each in flags]
-    return assign(before or Registry(), [parse_cohort(each) for each in cohorts], {1: plain}, applied="test", now=now)
+    parsed = [parse_cohort(each) for each in cohorts]
+    types = {1: group_types or {}}
+    return assign(before or Registry(), parsed, {1: plain}, applied="test", now=now, group_types=types)
 
 
 def cohort_view(key: str = "buyers", number: int = 1, **fields: Any) -> CohortView:
