@@ -59,7 +59,7 @@ def decode_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
         raise invalid(None, "too_deep", "the body is nested too deeply; send flat properties") from None
 
 
-def _decode_leniently(body: bytes, decoder: msgspec.json.Decoder[T], error: ValueError) -> T:
+def _decode_leniently(body: bytes, decoder: msgspec.json.Decoder[T], error: Exception) -> T:
     """A body with numbers that JSON has not (`NaN`, `Infinity`), as some SDKs write them: they are null."""
     if not _NO_NUMBER.search(body):
         raise invalid(None, "malformed_json", f"the body is not JSON: {error}")

@@ -78,7 +78,7 @@ class DecideAnswer(FlagsAnswer, frozen=True, rename="camel", omit_defaults=True,
     site_apps: list[str]
 
 
-_DECIDE = {
+_DECIDE: dict[str, Any] = {
     "config": {"enable_collect_everything": True},
     "supported_compression": ["gzip", "gzip-js"],
     "session_recording": False,

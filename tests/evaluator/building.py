@@ -97,10 +97,11 @@ def decided(
     properties: Mapping[str, Any] | None = None,
     members: Mapping[CohortView, bool | None] | None = None,
     now: int = NOW_MS,
+    **more: Any,
 ) -> FlagAnswer:
-    """The flag's answer at `now` where each cohort says what `members` says of it."""
+    """The flag's answer at `now` where each cohort says what `members` says of it. `more` are fields of `Who`."""
     asked = dict(members or {})
-    who = Who(distinct_id, properties or {}, now)
+    who = Who(distinct_id, properties or {}, now, **more)
     return compiled(raw, *asked).decide(who, asked.__getitem__, lambda c: f"{c.key} is away")
 
 

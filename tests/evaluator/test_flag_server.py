@@ -80,7 +80,7 @@ def _post(evaluator: Evaluator, path: str, distinct_id: str = "ada", **fields: A
 
 
 def test_a_flag_about_companies_is_decided_by_the_company_of_the_request(evaluator: Evaluator) -> None:
-    told = {"groups": {"company": "acme"}, "group_properties": {"company": {"plan": "PRO"}}}
+    told: dict[str, Any] = {"groups": {"company": "acme"}, "group_properties": {"company": {"plan": "PRO"}}}
     assert _reasons(evaluator, "for-companies", **told) == (True, "condition_match", 0)
     assert _reasons(evaluator, "for-companies", groups={"company": 7}) == (False, "no_condition_match", 0)
     for groups in (None, {}, {"company": ""}, {"company": None}, {"company": True}, {"team": "x"}):
@@ -92,7 +92,7 @@ def test_a_flag_about_companies_is_decided_by_the_company_of_the_request(evaluat
 )
 def test_the_device_is_told_in_any_of_three_ways(evaluator: Evaluator, fields: dict[str, Any]) -> None:
     device = next(f"phone-{n}" for n in range(100) if bucket("by-device", f"phone-{n}") <= 0.5)
-    told = msgspec.json.decode(msgspec.json.encode(fields).replace(b'"d"', f'"{device}"'.encode()))
+    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields).replace(b'"d"', f'"{device}"'.encode()))
     assert _reasons(evaluator, "by-device", **told) == (True, "condition_match", 0)
     assert _reasons(evaluator, "by-device") == (False, "out_of_rollout_bound", 0)
 
