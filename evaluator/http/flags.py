@@ -11,6 +11,7 @@ import msgspec
 
 from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
+from cohort_store.hash_keys import HashKeys
 from cohort_store.ports import Membership
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import Read
@@ -52,11 +53,7 @@ async def _answer(service: Service, request: Request, *, decide: bool = False) -
         device_of(body),
     )
     if is_continuous and read is not None:
-        anonymous = anonymous_of(body)
-        hash_keys = await service.continuity.hash_keys(
-            catalog.team, distinct_id, read.person, anonymous, catalog.continuous
-        )
-        person = person._replace(hash_keys=hash_keys)
+        person = person._replace(hash_keys=await _hash_keys(service, catalog, body, distinct_id, read))
     now = service.clock.now_ms()
     try:
         answers, unavailable = decide_all(flags, person, now)
@@ -76,6 +73,16 @@ async def _answer(service: Service, request: Request, *, decide: bool = False) -
             muster=_quality(service, flags, catalog, read, now) if wants_muster else None,
         )
     )
+
+
+async def _hash_keys(
+    service: Service, catalog: TeamCatalog, body: FlagsRequest, distinct_id: str, read: Read
+) -> HashKeys | None:
+    anonymous = anonymous_of(body)
+    if read.membership is None:
+        # The store did not answer: to ask it again would only take its time once more.
+        return None
+    return await service.continuity.hash_keys(catalog.team, distinct_id, read.person, anonymous, catalog.continuous)
 
 
 def _quality(

@@ -20,6 +20,7 @@ from posthog.feature_flags import (
 )
 
 from evaluator.bucketing import holdout_bucket
+from evaluator.condition_sets import Group
 from tests.evaluator.building import decided, flag, person_is, variants
 from tests.examples import aside
 
@@ -79,6 +80,19 @@ def test_one_property_is_judged_alike(filter_: dict[str, Any], data: st.DataObje
     theirs = _theirs(filter_, present)
     assume(theirs is not None)
     assert _ours(filter_, present) is theirs
+
+
+def _sdks_value(raw: dict[str, Any], who: str, properties: dict[str, Any], **how: Any) -> bool | str | None:
+    """What the SDK says of a flag; None where it cannot judge one of the sets, even if it answers by a later one."""
+    how["property_matching_version"] = MATCHING_VERSION
+    alone = [{**raw, "filters": {**raw["filters"], "groups": [each]}} for each in raw["filters"]["groups"]]
+    try:
+        for each in alone:
+            match_feature_flag_properties(each, who, properties, **how)
+        value: bool | str = match_feature_flag_properties(raw, who, properties, **how)
+    except InconclusiveMatchError:
+        return None
+    return value
 
 
 DIFFERENCES = [
@@ -157,13 +171,46 @@ def test_whole_flags_are_decided_alike(
     raw = flag(key, *sets, multivariate=variants(control=share, test=100 - share), **more)
     raw |= {"bucketing_identifier": "device_id"} if by_device else {}
     bucketed = "phone" if by_device else who
-    try:
-        expected = match_feature_flag_properties(
-            raw, who, properties, bucketing_value=bucketed, property_matching_version=MATCHING_VERSION
-        )
-    except InconclusiveMatchError:
-        return
+    expected = _sdks_value(raw, who, properties, bucketing_value=bucketed)
+    assume(expected is not None)
     answer = decided(raw, who, properties, device_id="phone")
+    assert (answer.variant or answer.enabled) == expected
+
+
+TYPES = {"0": "company", "1": "project"}
+GROUP_SETS = st.fixed_dictionaries(
+    {
+        "properties": st.lists(FILTERS.map(lambda each: each | {"type": "group"}), max_size=2),
+        "rollout_percentage": st.none() | st.integers(0, 100),
+        "aggregation_group_type_index": st.sampled_from([0, 1]),
+    }
+)
+
+
+@aside()
+@given(
+    sets=st.lists(GROUP_SETS | SETS, min_size=1, max_size=4),
+    person=PERSON,
+    company=st.none() | PERSON,
+    share=st.integers(0, 100),
+)
+def test_flags_about_persons_and_groups_are_decided_alike(
+    sets: list[dict[str, Any]], person: dict[str, Any], company: dict[str, Any] | None, share: int
+) -> None:
+    raw = flag("f", *sets, multivariate=variants(control=share, test=100 - share))
+    groups = {} if company is None else {0: Group("acme", company)}
+    told: dict[str, Any] = {} if company is None else {"company": company}
+    expected = _sdks_value(
+        raw,
+        "ada",
+        person,
+        bucketing_value="ada",
+        group_type_mapping=TYPES,
+        groups=dict.fromkeys(told, "acme"),
+        group_properties=told,
+    )
+    assume(expected is not None)
+    answer = decided(raw, "ada", person, groups=groups)
     assert (answer.variant or answer.enabled) == expected
 
 

@@ -11,7 +11,7 @@ import redis
 
 from cohort_store.registry import Registry
 from processors.embedded.view import EmbeddedView
-from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of
+from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of, variants
 from tests.evaluator.conftest import FLAGS, fill, publish
 from tests.evaluator.serving import BEARER, TOKEN, Evaluator, serving
 
@@ -59,6 +59,25 @@ def test_while_the_store_is_away_policies_answer_and_it_is_found_again(
         _restart(view)
         evaluator.until(lambda: _answered(evaluator, "for-buyers") == (True, "condition_match"))
         evaluator.until(lambda: evaluator.client.get("/ready").status_code == 200)
+
+
+def test_while_the_store_is_away_nobody_gets_another_value_for_being_identified(
+    tmp_path: Path, view: EmbeddedView
+) -> None:
+    going_on = flag("going-on", {}, multivariate=variants(a=50, b=50), muster={"on_unavailable": {"value": "a"}})
+    registry = registry_of([going_on | {"ensure_experience_continuity": True}, flag("all", {})])
+    asyncio.run(fill(view.url, registry))
+    with serving(tmp_path, view.url) as evaluator:
+        evaluator.until_version(registry.version)
+        assert _answered(evaluator, "going-on") == (True, "condition_match")
+        view.stop()
+        away = evaluator.flags("ada", **{"$anon_distinct_id": "visitor"})
+        assert _answered(evaluator, "going-on") == (True, "continuity_unavailable")
+        assert away["flags"]["going-on"]["variant"] == "a"
+        assert away["errorsWhileComputingFlags"] is True
+        assert _answered(evaluator, "all") == (True, "condition_match")
+        _restart(view)
+        evaluator.until(lambda: _answered(evaluator, "going-on") == (True, "condition_match"))
 
 
 def test_an_evaluator_starts_without_the_store_and_finds_it(
