@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cohort_store.errors import BadDefinition
@@ -58,6 +58,12 @@ def compile_catalog(registry: Registry) -> Catalog:
 def cohorts_by_name(views: Sequence[CohortView]) -> dict[str, CohortView]:
     """The cohorts by what a flag may call them: by key, and by id as text where that is no cohort's key."""
     return {str(view.id): view for view in views} | {view.key: view for view in views}
+
+
+def flags_by_name(flags: Iterable[CompiledFlag]) -> dict[str, CompiledFlag]:
+    """The flags by what others may call them: by key, and by id as text where that is no flag's key."""
+    flags = tuple(flags)
+    return {str(flag.id): flag for flag in flags if flag.id} | {flag.key: flag for flag in flags}
 
 
 def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:

@@ -169,7 +169,11 @@ def _flag_test(each: FlagFilter, flags: Mapping[str, Dependency]) -> Further:
     other, expected = flags[each.key], each.flag_value()
 
     def passes(who: Who, ask: Ask, explain: Explain) -> bool:
-        value = other.value(who, ask, explain)
-        return (value is not False) is expected if isinstance(expected, bool) else value == expected
+        return evaluates_to(other.value(who, ask, explain), expected)
 
     return passes
+
+
+def evaluates_to(value: bool | str, expected: bool | str) -> bool:
+    """Whether a flag's value is the one expected: true is any that is on, a text that variant."""
+    return (value is not False) is expected if isinstance(expected, bool) else value == expected

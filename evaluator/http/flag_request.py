@@ -70,15 +70,20 @@ def device_of(body: FlagsRequest) -> str:
 
 
 def groups_of(body: FlagsRequest, types: Mapping[str, int]) -> dict[int, Group]:
-    """The person's groups by the number of their type. A type that the team has not named, and no key, is no group."""
-    if not body.groups:
-        return {}
+    """The person's groups by the number of their type."""
+    return groups_among(body.groups, body.group_properties, types) if body.groups else {}
+
+
+def groups_among(
+    groups: Mapping[str, Any] | None, told: Mapping[str, Mapping[str, Any] | None] | None, types: Mapping[str, int]
+) -> dict[int, Group]:
+    """Groups by the number of their type. A type that the team has not named, and no key, is no group."""
     found: dict[int, Group] = {}
     for name, index in types.items():
-        key = body.groups.get(name)
+        key = (groups or {}).get(name)
         if isinstance(key, bool) or not isinstance(key, (str, int, float)) or key == "":
             continue
         text = text_of(key)
-        properties = (body.group_properties or {}).get(name) or {}
+        properties = (told or {}).get(name) or {}
         found[index] = Group(text, {"$group_key": text, **properties})
     return found

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -71,7 +72,8 @@ def test_while_the_store_is_away_nobody_gets_another_value_for_being_identified(
         evaluator.until_version(registry.version)
         assert _answered(evaluator, "going-on") == (True, "condition_match")
         view.stop()
-        away = evaluator.flags("ada", **{"$anon_distinct_id": "visitor"})
+        brought: dict[str, Any] = {"$anon_distinct_id": "visitor"}
+        away = evaluator.flags("ada", **brought)
         assert _answered(evaluator, "going-on") == (True, "continuity_unavailable")
         assert away["flags"]["going-on"]["variant"] == "a"
         assert away["errorsWhileComputingFlags"] is True
