@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import sys
 
+import uvloop
+
 from benchmarks import backfill, beside, conditions, flags, ingest, latency, members, memory, reconcile, worst_person
 
 
@@ -17,7 +19,7 @@ def main() -> None:
     taken = asyncio.run(ingest.measure(load))
     ingest.report(taken)
     latency.report(asyncio.run(latency.measure(int(taken.rate / 2), broker=load.broker)))
-    flags.report(asyncio.run(flags.measure()))
+    flags.report(uvloop.run(flags.measure()))
     memory.report(asyncio.run(memory.measure()))
     conditions.report(conditions.measure())
     worst_person.report(worst_person.measure())

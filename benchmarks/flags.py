@@ -1,20 +1,26 @@
-"""Flags: `POST /flags?v=2` with one cohort read a request, over the same server's empty handler.
+"""Flags over HTTP: `POST /flags?v=2` and OFREP, beside the same server's empty handler, and what flags' number costs.
 
 The server has one core; 64 connections and Valkey share the other. Both servers run at once and are loaded in
-turns, so that the machine's noise meets both.
+turns, so that the machine's noise meets both. CPU is the server's process alone: on a core of its own, a million
+microseconds divided by it is the rate.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import statistics
 import time
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from benchmarks.parts import TOKEN, Bench, embedded, registry_of
-from benchmarks.processes import SERVER_CORE, Role, cpu_seconds
+import uvloop
+
+from benchmarks.http_load import CONNECTIONS, Question, Round, exchange, http_request, load, until_served
+from benchmarks.parts import TOKEN, Bench, embedded
+from benchmarks.processes import SERVER_CORE, Role
+from cohort_store.compiling import assign
+from cohort_store.definitions import parse_cohort
+from cohort_store.flags import parse_flag, plain_flag
 from cohort_store.ports import Position, RecordWrite, ShardCommit
 from cohort_store.records import Record, encode_record
 from cohort_store.redis.wiring import connect_mirror, connect_store
@@ -22,39 +28,40 @@ from cohort_store.registry import Registry, encode_registry
 from cohort_store.subjects import PERSON, Subject, shard_of
 from processors.embedded.child import choose_port
 
-CONNECTIONS = 64
 ROUNDS = 5
-SECONDS_A_ROUND = 3.0
-PERSONS = 1_000
-COHORT = {"key": "buyers", "when": {"kind": "performed", "event": "purchase", "within": "7d"}}
-FLAG = {
-    "key": "for-buyers",
-    "active": True,
-    "filters": {
-        "groups": [{"properties": [{"key": "id", "type": "cohort", "operator": "in", "value": "buyers"}]}],
-    },
-}
-
-
-class Round(NamedTuple):
-    """One server's share of a round."""
-
-    rate: float
-    cpu_us: float
-    p99_ms: float
+SECONDS_A_ROUND = 2.0
+PERSONS = 1_024
+"""Half of them are in as many cohorts as the middle one of MEMBERSHIPS, the others in none."""
+CROWDED = 64
+"""Further persons, each in as many cohorts as the last one of MEMBERSHIPS."""
+FLAGS = 20
+ON_COHORTS = 5
+"""Of 20 flags. The others are on a property, a rollout or variants."""
+FLAG_COUNTS = (1, 20, 200, 2_000)
+MEMBERSHIPS = (0, 10, 1_000)
+OTHER_COHORTS = 1_000
+"""Cohorts that no flag asks, of which persons may be members all the same."""
+GOAL_RATE = 10_000
+GOAL_P99_MS = 5.0
+OFREP = "/ofrep/v1/evaluate/flags"
 
 
 class Result(NamedTuple):
-    """The rounds of both servers, in pairs."""
+    """The rounds by name; `empty` is the floor. `half` was asked at half of what `flags` took."""
 
     flags: list[Round]
     empty: list[Round]
+    half: Round
+    others: dict[str, list[Round]]
+    by_flags: dict[int, Round]
+    by_memberships: dict[int, Round]
 
 
 async def measure() -> Result:
-    """Start both servers on the view, check an answer of each person's kind, then load them in turns."""
+    """Start both servers on the view, check answers, then load them in turns."""
     ports = choose_port(None), choose_port(None)
-    with embedded({"evaluator_port": ports[0]}, broker=None) as bench:
+    tokens = {_token(count): team for team, count in enumerate(FLAG_COUNTS, 1)}
+    with embedded({"evaluator_port": ports[0], "tokens": tokens}, broker=None) as bench:
         await _fill(bench)
         empty = {**bench.environment, "MUSTER_EVALUATOR_PORT": str(ports[1])}
         servers = [
@@ -63,156 +70,159 @@ async def measure() -> Result:
         ]
         try:
             for port, path in ((ports[0], "/ready"), (ports[1], "/")):
-                await _until_served(port, path)
+                await until_served(port, path)
             await _check(ports[0])
-            rounds: list[list[Round]] = [[], []]
-            for _ in range(ROUNDS):
-                for server, port, found in zip(servers, ports, rounds, strict=True):
-                    found.append(await _load(port, server.pid))
-            return Result(*rounds)
+            return await _measure(ports, (servers[0].pid, servers[1].pid))
         finally:
             for server in servers:
                 server.stop()
 
 
+async def questions(port: int) -> list[Question]:
+    """What is asked beside `POST /flags`: a further endpoint of the evaluator is measured by a line here."""
+    bulk, single = [_ofrep(number) for number in range(PERSONS)], f"{OFREP}/flag-0"
+    tags = [(await exchange(port, request))[0].decode() for request in bulk[:CONNECTIONS]]
+    etags = [next(line[6:] for line in tag.splitlines() if line.lower().startswith("etag: ")) for tag in tags]
+    return [
+        Question("OFREP, all 20", bulk),
+        Question("OFREP, not modified", [_ofrep(n, if_none_match=etag) for n, etag in enumerate(etags)], 304),
+        Question("OFREP, one flag", [_ofrep(number, single) for number in range(PERSONS)]),
+    ]
+
+
+async def _measure(ports: tuple[int, int], pids: tuple[int, int]) -> Result:
+    flags = Question("POST /flags?v=2", [_flags(number) for number in range(PERSONS)])
+    rounds: dict[str, list[Round]] = {}
+    for _ in range(ROUNDS):
+        for server in range(2):
+            name = "flags" if server == 0 else "empty"
+            rounds.setdefault(name, []).append(await load(ports[server], pids[server], flags, SECONDS_A_ROUND))
+        for other in await questions(ports[0]):
+            rounds.setdefault(other.name, []).append(await load(ports[0], pids[0], other, SECONDS_A_ROUND))
+    taken = statistics.median(each.rate for each in rounds["flags"])
+    half = await load(ports[0], pids[0], flags, SECONDS_A_ROUND, rate=min(taken, GOAL_RATE) / 2)
+    by_flags, by_memberships = {}, {}
+    for count in FLAG_COUNTS:
+        asked = Question(f"{count} flags", [_flags(number, _token(count)) for number in range(PERSONS)])
+        by_flags[count] = await load(ports[0], pids[0], asked, SECONDS_A_ROUND)
+    for count in MEMBERSHIPS:
+        numbers = [number for number in range(PERSONS + CROWDED) if _memberships(number) == count]
+        asked = Question(f"{count} memberships", [_flags(number) for number in numbers])
+        by_memberships[count] = await load(ports[0], pids[0], asked, SECONDS_A_ROUND)
+    return Result(rounds.pop("flags"), rounds.pop("empty"), half, rounds, by_flags, by_memberships)
+
+
+def _memberships(number: int) -> int:
+    """In how many cohorts that person is."""
+    return MEMBERSHIPS[2] if number >= PERSONS else MEMBERSHIPS[number % 2]
+
+
+def _token(flags: int) -> str:
+    """The token of the team that has so many flags."""
+    return TOKEN if flags == FLAGS else f"{TOKEN}_{flags}"
+
+
+def _flag(number: int, count: int) -> dict[str, Any]:
+    """One of the usual 20 and so on: a quarter on cohorts, the others on properties, rollouts and variants."""
+    asked = [{"type": "cohort", "key": "id", "operator": "in", "value": f"cohort-{number % ON_COHORTS}"}]
+    on_property = [{"type": "person", "key": "plan", "operator": "exact", "value": ["pro", "team"]}]
+    halves = {"variants": [{"key": key, "rollout_percentage": 50} for key in ("control", "test")]}
+    kinds: tuple[dict[str, Any], ...] = (
+        {"groups": [{"properties": asked}]},
+        {"groups": [{"properties": on_property}]},
+        {"groups": [{"rollout_percentage": 30}]},
+        {"groups": [{"properties": on_property, "rollout_percentage": 50}, {}], "multivariate": halves},
+    )
+    kind = 0 if count == 1 else number % FLAGS // ON_COHORTS
+    return plain_flag(parse_flag({"key": f"flag-{number}", "filters": kinds[kind]}))
+
+
 async def _fill(bench: Bench) -> None:
-    """Half of the persons are members."""
-    settings = bench.settings
-    registry = registry_of([COHORT], [FLAG])
-    (cohort,) = registry.team(1).cohorts
-    await _commit_persons(bench, registry, cohort.versions[0].handle)
-    mirror = connect_mirror(settings)
+    """A team for each number of flags, each with the five cohorts that flags ask.
+
+    The team with 20 flags has so many others that persons can be in all of MEMBERSHIPS.
+    """
+    cohorts = [
+        parse_cohort({"key": key, "team": team, "when": {"kind": "performed", "event": "purchase", "within": "7d"}})
+        for team, count in enumerate(FLAG_COUNTS, 1)
+        for key in _cohort_keys(OTHER_COHORTS if count == FLAGS else 0)
+    ]
+    flags = {team: [_flag(number, count) for number in range(count)] for team, count in enumerate(FLAG_COUNTS, 1)}
+    registry = assign(Registry(), cohorts, flags, applied="bench", now=0)
+    await _commit_persons(bench, registry)
+    mirror = connect_mirror(bench.settings)
     await mirror.publish(encode_registry(registry), registry.version)
     await mirror.aclose()
 
 
-async def _commit_persons(bench: Bench, registry: Registry, handle: int) -> None:
+def _cohort_keys(others: int) -> Iterable[str]:
+    return (*(f"cohort-{number}" for number in range(ON_COHORTS)), *(f"other-{number}" for number in range(others)))
+
+
+async def _commit_persons(bench: Bench, registry: Registry) -> None:
     settings, now = bench.settings, time.time_ns() // 1_000_000
     store = connect_store(settings)
     writes: dict[int, list[RecordWrite]] = {shard: [] for shard in range(settings.shards)}
-    selector = next(iter(registry.team(1).selectors.values()))
-    for number in range(0, PERSONS, 2):
-        subject = Subject(1, PERSON, f"person-{number}")
-        record = encode_record(Record(frozenset({handle}), {selector: ((now, number),)}))
-        writes[shard_of(subject, settings.shards)].append(RecordWrite(subject, record, (handle,)))
+    for team, of_team in registry.teams.items():
+        handles = [cohort.versions[0].handle for cohort in of_team.cohorts]
+        selector = next(iter(of_team.selectors.values()))
+        for number in range(PERSONS + CROWDED):
+            count = _memberships(number)
+            if not count:
+                continue
+            subject, joined = Subject(team, PERSON, f"person-{number}"), tuple(handles[:count])
+            record = encode_record(Record(frozenset(joined), {selector: ((now, number),)}))
+            writes[shard_of(subject, settings.shards)].append(RecordWrite(subject, record, joined))
     for shard, of_shard in writes.items():
         position = Position(b"bench", shard % settings.partitions, settings.partitions, now, registry.version)
         await store.commit([ShardCommit(shard, None, position, tuple(of_shard))])
     await store.aclose()
 
 
-def _request(port: int, number: int) -> bytes:
-    body = json.dumps({"token": TOKEN, "distinct_id": f"person-{number}"}).encode()
-    head = f"POST /flags?v=2 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-    return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+def _flags(number: int, token: str = TOKEN) -> bytes:
+    body = {"token": token, "distinct_id": f"person-{number}", "person_properties": {"plan": "pro", "age": number % 90}}
+    return http_request("POST", "/flags?v=2", json.dumps(body).encode())
 
 
-class _Client(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered."""
-
-    def __init__(self, requests: list[bytes], stop_at: float) -> None:
-        self._requests = requests
-        self._stop_at = stop_at
-        self._asked_at = 0.0
-        self._buffer = b""
-        self.latencies: list[float] = []
-        self.done = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._ask()
-
-    def _ask(self) -> None:
-        self._asked_at = time.perf_counter()
-        self._transport.write(self._requests[len(self.latencies) % len(self._requests)])
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, found, body = self._buffer.partition(b"\r\n\r\n")
-        if not found or len(body) < _length(head):
-            return
-        if not head.startswith(b"HTTP/1.1 200"):
-            self.done.set_exception(RuntimeError(f"answered with {head[:60]!r}"))
-            self._transport.close()
-            return
-        self._buffer = b""
-        now = time.perf_counter()
-        self.latencies.append(now - self._asked_at)
-        if now < self._stop_at:
-            self._ask()
-        else:
-            self._transport.close()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_result(self.latencies)
-
-
-def _length(head: bytes) -> int:
-    return int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-
-
-async def _load(port: int, pid: int) -> Round:
-    """So many seconds of 64 connections, each with persons of its own."""
-    loop = asyncio.get_running_loop()
-    began, began_cpu = time.perf_counter(), cpu_seconds(pid)
-    clients = []
-    for first in range(CONNECTIONS):
-        requests = [_request(port, number) for number in range(first, PERSONS, CONNECTIONS)]
-        client = _Client(requests, began + SECONDS_A_ROUND)
-        clients.append(client)
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
-    latencies = sorted(chain.from_iterable(await asyncio.gather(*(client.done for client in clients))))
-    seconds, cpu = time.perf_counter() - began, cpu_seconds(pid) - began_cpu
-    count = len(latencies)
-    return Round(count / seconds, cpu / count * 1e6, latencies[int(count * 0.99)] * 1e3)
-
-
-async def _exchange(port: int, request: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        return head + await reader.readexactly(_length(head))
-    finally:
-        writer.close()
-
-
-async def _until_served(port: int, path: str) -> None:
-    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                if (await _exchange(port, request)).startswith(b"HTTP/1.1 200"):
-                    return
-            except (OSError, asyncio.IncompleteReadError):
-                pass
-            await asyncio.sleep(0.1)
+def _ofrep(number: int, path: str = OFREP, **headers: str) -> bytes:
+    context = {"targetingKey": f"person-{number}", "plan": "pro", "age": number % 90}
+    body = json.dumps({"context": context}).encode()
+    return http_request("POST", path, body, authorization=f"Bearer {TOKEN}", **headers)
 
 
 async def _check(port: int) -> None:
-    """A member's flag is on, another's is off."""
-    for number, expected in ((0, True), (1, False)):
-        answer = await _exchange(port, _request(port, number))
-        flag = json.loads(answer.partition(b"\r\n\r\n")[2])["flags"]["for-buyers"]
-        if flag["enabled"] is not expected:
-            raise RuntimeError(f"person-{number} should have {expected}: {flag}")
+    """Every member's flags on cohorts are on, others' are off, in either API."""
+    for number in (0, 1, PERSONS):
+        flags = json.loads((await exchange(port, _flags(number)))[1])["flags"]
+        ofrep = {each["key"]: each for each in json.loads((await exchange(port, _ofrep(number)))[1])["flags"]}
+        on = {key for key in list(flags)[:ON_COHORTS] if flags[key]["enabled"] and ofrep[key]["value"] is True}
+        if len(flags) != FLAGS or len(on) != (ON_COHORTS if _memberships(number) else 0):
+            raise RuntimeError(f"person-{number} is answered wrongly: {flags}")
 
 
 def report(found: Result) -> None:
     """The figures, as they are quoted."""
+    print(f"flags: {FLAGS}, {ON_COHORTS} of them on cohorts, {CONNECTIONS} connections; server on one core, load and")
+    print("Valkey on the other. CPU µs are the server's: 1,000,000 divided by them is what a core takes")
+    named: Mapping[str, Sequence[Round]] = {
+        "POST /flags?v=2": found.flags,
+        **found.others,
+        "empty handler": found.empty,
+    }
+    for name, rounds in named.items():
+        rate, cpu, _, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
+        print(f"  {name:<20} {rate:>9,.0f} requests/s  {cpu:6.1f} CPU µs/request  p99 {p99:6.1f} ms")
     ratios = [flags.rate / empty.rate for flags, empty in zip(found.flags, found.empty, strict=True)]
     costs = [empty.cpu_us / flags.cpu_us for flags, empty in zip(found.flags, found.empty, strict=True)]
-    print("flags, one cohort read a request, 64 connections; server on one core, load and Valkey on the other")
-    for name, rounds in (("POST /flags?v=2", found.flags), ("empty handler", found.empty)):
-        rate, cpu, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
-        print(f"  {name:<16} {rate:>9,.0f} requests/s  {cpu:6.1f} CPU µs/request  p99 {p99:5.1f} ms")
-    print(
-        f"  ratio of rates {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
-        f"of CPU {statistics.median(costs):.2f}; goal 0.4"
-    )
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    print(f"  ratio of rates to the empty handler's {statistics.median(ratios):.2f} ({spread}), ", end="")
+    print(f"of CPU {statistics.median(costs):.2f}; goal {GOAL_RATE:,}/s")
+    half = found.half
+    print(f"  at {half.rate:,.0f}/s: p50 {half.p50_ms:.1f} ms, p99 {half.p99_ms:.1f} ms; goal {GOAL_P99_MS:g} ms")
+    for what, costs_by in (("flags", found.by_flags), ("memberships", found.by_memberships)):
+        figures = ", ".join(f"{count:,}: {each.cpu_us:,.0f}" for count, each in costs_by.items())
+        print(f"  CPU µs by {what}: {figures}")
 
 
 if __name__ == "__main__":
-    report(asyncio.run(measure()))
+    report(uvloop.run(measure()))

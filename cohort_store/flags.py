@@ -30,6 +30,7 @@ from pydantic import (
 from cohort_store.errors import BadDefinition
 from cohort_store.flag_conditions import GROUP_TYPE_MAX, ConditionSet, FlagFilter
 from cohort_store.flag_variants import FLAG_KEY_MAX, Holdout, Multivariate, Variant, with_one_holdout
+from cohort_store.openfeature_values import OpenFeatureValue, check_payload_values
 from cohort_store.schema import Model
 
 GROUPS_MAX = 100
@@ -149,6 +150,9 @@ class FlagPolicy(Model):
     on_unavailable: Literal["fail_closed"] | FixedValue = Field(
         default="fail_closed", description="What to answer while a cohort that decides cannot be asked."
     )
+    openfeature_value: OpenFeatureValue = Field(
+        default="variant", description="What OpenFeature clients get as the value: the variant, or the payload."
+    )
 
     @field_validator("on_unavailable", mode="before")
     @classmethod
@@ -200,6 +204,8 @@ class FlagDefinition(Model):
             known = [variant.key for variant in self.filters.variants]
             if policy.value not in known:
                 raise ValueError(f"muster.on_unavailable names {policy.value[:80]!r}; the variants are {known}")
+        if self.muster.openfeature_value == "payload":
+            check_payload_values(self.filters.payloads)
         return self
 
     @property

@@ -15,6 +15,7 @@ from cohort_store.errors import Retry
 from cohort_store.ports import (
     PAGE_MAX,
     Due,
+    Looked,
     Membership,
     MembersPage,
     OutboxEntry,
@@ -128,6 +129,12 @@ class MemoryStore:
         self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject]
     ) -> tuple[list[str | None], list[Membership]]:
         return await self.persons(distinct_ids), await self.memberships(subjects)
+
+    async def look_up_with_records(
+        self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject], recorded: Sequence[Subject]
+    ) -> Looked:
+        persons, memberships = await self.look_up(distinct_ids, subjects)
+        return Looked(persons, memberships, [self._of(subject).records.get(subject) for subject in recorded])
 
     async def records(self, subjects: Sequence[Subject]) -> list[bytes | None]:
         self._reach()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cohort_store.conditions.condition import AnyCondition, Capped, Condition, ConditionDefinition, RegisterCondition
 from cohort_store.definitions import All, AnyOf, InCohort, Node, Not, leaves_of, parse_tree
 from cohort_store.errors import Crash
+from cohort_store.kept_properties import kept_for
 from cohort_store.records import RESERVED_PREFIX
 from cohort_store.registry import Cohort, CohortVersion, Registry, TeamRegistry
 from cohort_store.selectors import Selector
@@ -98,6 +99,8 @@ class TeamPlan:
     conditions: tuple[AnyBound, ...] = ()
     cohorts: tuple[CohortPlan, ...] = ()
     selectors: dict[int, Selector] = field(default_factory=dict)
+    flag_properties: frozenset[str] = frozenset()
+    """Registers that no condition reads, and that are kept for flags."""
 
     @cached_property
     def readers(self) -> dict[int, tuple[int, ...]]:
@@ -142,7 +145,7 @@ class TeamPlan:
     @cached_property
     def register_readers(self) -> dict[str, tuple[int, ...]]:
         """Register's name → indices of the conditions that read it; a name that is not there is not kept."""
-        found: dict[str, list[int]] = {}
+        found: dict[str, list[int]] = {name: [] for name in self.flag_properties}
         for index, bound in enumerate(self.conditions):
             if isinstance(bound, BoundRegister):
                 found.setdefault(bound.register, []).append(index)
@@ -158,7 +161,7 @@ class TeamPlan:
 
     @cached_property
     def person_properties(self) -> frozenset[str]:
-        """The properties of persons that a definition names: what is worth sending of what events say of them."""
+        """The properties of persons that a definition names, a flag's too: what is worth sending of what events say."""
         return frozenset(name for name in self.register_readers if not name.startswith(RESERVED_PREFIX))
 
     @cached_property
@@ -203,7 +206,9 @@ def compile_team(registry: TeamRegistry) -> TeamPlan:
     builder = _Builder(registry)
     alive = (*registry.cohorts, *registry.retired)
     cohorts = tuple(builder.cohort(cohort, version) for cohort in alive for version in cohort.versions)
-    return TeamPlan(registry.team, tuple(builder.conditions), cohorts, builder.selectors)
+    registers = frozenset(bound.register for bound in builder.conditions if isinstance(bound, BoundRegister))
+    flag_properties = kept_for(registry.flags, registers)
+    return TeamPlan(registry.team, tuple(builder.conditions), cohorts, builder.selectors, flag_properties)
 
 
 class _Builder:

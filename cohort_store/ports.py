@@ -228,6 +228,14 @@ class Membership(NamedTuple):
     """See `Position`: a reader whose registry is older must not take an absent handle for an answer."""
 
 
+class Looked(NamedTuple):
+    """What one look-up says, each part in the order in which it was asked for."""
+
+    persons: list[str | None]
+    memberships: list[Membership]
+    records: list[bytes | None]
+
+
 class MembersPage(NamedTuple):
     """One page of subject ids, and where the next one begins; None at the end."""
 
@@ -250,6 +258,15 @@ class MembershipReader(Protocol):
         self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject]
     ) -> tuple[list[str | None], list[Membership]]:
         """As `persons` and `memberships`, in one round trip for both."""
+        ...
+
+    async def look_up_with_records(
+        self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject], recorded: Sequence[Subject]
+    ) -> Looked:
+        """As `look_up`, with the records of `recorded`, in one round trip for all of it.
+
+        A record is never of an earlier commit than the membership of the same subject.
+        """
         ...
 
     async def records(self, subjects: Sequence[Subject]) -> list[bytes | None]:

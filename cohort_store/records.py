@@ -80,6 +80,9 @@ EMPTY = Record()
 _encoder = msgspec.msgpack.Encoder()
 _decode_tombstone = msgspec.json.Decoder(tuple[int, int]).decode
 _decoder = msgspec.msgpack.Decoder(tuple[list[int], list[list[int]], list[tuple[str, int, str]], list[int], list[int]])
+_registers_decoder = msgspec.msgpack.Decoder(
+    tuple[msgspec.Raw, msgspec.Raw, list[tuple[str, int, str]], msgspec.Raw, msgspec.Raw]
+)
 
 
 def encode_record(record: Record) -> bytes:
@@ -116,6 +119,17 @@ def decode_record(raw: bytes) -> Record:
         )
     except (msgspec.MsgspecError, IndexError, ValueError) as error:
         raise BadRecord(f"record of {len(raw)} bytes is not readable: {error}") from None
+
+
+def decode_registers(raw: bytes) -> dict[str, Register]:
+    """A packed record's registers alone: the rest is passed over unread. Raises BadRecord as `decode_record` does."""
+    if raw[:1] != SCHEMA:
+        raise BadRecord(f"record starts with {raw[:1]!r}, not with schema {SCHEMA!r}; is its writer newer?")
+    try:
+        registers = _registers_decoder.decode(memoryview(raw)[1:])[2]
+    except msgspec.MsgspecError as error:
+        raise BadRecord(f"record of {len(raw)} bytes is not readable: {error}") from None
+    return {name: (version, value) for name, version, value in registers if name != FORGOTTEN}
 
 
 def _pack(selector: int, timeline: Timeline) -> list[int]:

@@ -16,9 +16,11 @@ from cohort_store.addresses import check_brokers, check_history, check_network, 
 from cohort_store.clocks import clock_from
 from cohort_store.history_tables import HistoryTables
 
-Codec = Literal["posthog", "plain", "posthog_person"]
+Codec = Literal["posthog", "plain", "posthog_person", "posthog_distinct_id"]
 PERSON_CODECS = ("posthog_person",)
-"""Those that read persons; the others read events."""
+"""Those that read persons."""
+PAIR_CODECS = ("posthog_distinct_id",)
+"""Those that read whose distinct ids are; the others read events."""
 
 
 class Settings(BaseSettings):
@@ -36,7 +38,8 @@ class Settings(BaseSettings):
     clickhouse: str = Field("", description="ClickHouse URL, http://user:password@host:8123/database; empty: none.")
 
     sources: dict[str, Codec] = Field(
-        {"muster.events": "plain"}, description="Source topics, each with its codec: plain, posthog, posthog_person."
+        {"muster.events": "plain"},
+        description="Source topics, each with its codec: plain, posthog, posthog_person, posthog_distinct_id.",
     )
     shards: int = Field(256, ge=1, le=16_384, description="Shards; fixed at installation.")
     partitions: int = Field(8, ge=1, le=1_024, description="Partitions of muster.deltas; fixed at installation.")
@@ -165,12 +168,17 @@ class Settings(BaseSettings):
     @property
     def event_sources(self) -> dict[str, Codec]:
         """The sources of events, each with its codec."""
-        return {topic: codec for topic, codec in self.sources.items() if codec not in PERSON_CODECS}
+        return {topic: codec for topic, codec in self.sources.items() if codec not in (*PERSON_CODECS, *PAIR_CODECS)}
 
     @property
     def person_sources(self) -> dict[str, Codec]:
         """The sources of persons, each with its codec."""
         return {topic: codec for topic, codec in self.sources.items() if codec in PERSON_CODECS}
+
+    @property
+    def pair_sources(self) -> dict[str, Codec]:
+        """The sources of distinct ids, each with its codec."""
+        return {topic: codec for topic, codec in self.sources.items() if codec in PAIR_CODECS}
 
     @classmethod
     def settings_customise_sources(

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cohort_store.errors import BadDefinition
-from cohort_store.flag_order import order_flags
+from cohort_store.flag_order import FlagOrder, order_flags
 from cohort_store.flags import FlagDefinition, parse_flag
 from cohort_store.freshness import CohortView, view_of
+from cohort_store.kept_properties import kept_of, tested_by
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
 from evaluator.flags import CompiledFlag, compile_flag
+from evaluator.resolution import Resolver, compile_resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,13 @@ class TeamCatalog:
     """The flags that must know in whose place a person came."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
+    kept: frozenset[str] = frozenset()
+    """The properties of persons that are kept."""
+    tested: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By key of a flag that is on, those of them that it tests; only flags that test some."""
+    tested_by_any: frozenset[str] = frozenset()
+    resolvers: Mapping[str, Resolver] = field(default_factory=dict)
+    """By flag: how its answers are told to OpenFeature clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,9 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     views = [view_of(cohort, version) for cohort in registry.cohorts]
     known = cohorts_by_name(views)
     parsed: dict[str, FlagDefinition] = {}
+    resolvers: dict[str, Resolver] = {}
     refused: dict[str, str] = {}
+    kept, tested = kept_of(registry), dict[str, frozenset[str]]()
     for place, raw in enumerate(registry.flags):
         try:
             flag = parse_flag(raw, f"flags[{place}]")
@@ -78,7 +89,12 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
             refused[_key_of(raw, place)] = str(error)
         else:
             parsed[flag.key] = flag
-    flags = _compile_flags(parsed, known)
+            resolvers[flag.key] = compile_resolver(flag)
+            if flag.active and (names := tested_by(raw) & kept):
+                tested[flag.key] = names
+    order = order_flags(parsed.values())
+    flags = _compile_flags(parsed, order, known)
+    tested = _tested_with_others(parsed, order, tested)
     return TeamCatalog(
         team=registry.team,
         cohorts={view.key: view for view in views},
@@ -87,18 +103,38 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
         group_types=registry.group_types,
         continuous=tuple(dict.fromkeys(key for flag in flags.values() for key in flag.continuous)),
         refused=refused,
+        kept=kept,
+        tested=tested,
+        tested_by_any=frozenset[str]().union(*tested.values()),
+        resolvers=resolvers,
     )
 
 
-def _compile_flags(flags: Mapping[str, FlagDefinition], cohorts: Mapping[str, CohortView]) -> dict[str, CompiledFlag]:
+def _compile_flags(
+    flags: Mapping[str, FlagDefinition], order: FlagOrder, cohorts: Mapping[str, CohortView]
+) -> dict[str, CompiledFlag]:
     """By key, each behind those that it depends on."""
-    order = order_flags(flags.values())
     compiled: dict[str, CompiledFlag] = {}
     for key in order.keys:
         flag = flags[key]
         asked = {} if key in order.broken else {name: compiled[order.names[name]] for name in flag.flags()}
         compiled[key] = compile_flag(flag, cohorts, asked)
     return compiled
+
+
+def _tested_with_others(
+    flags: Mapping[str, FlagDefinition], order: FlagOrder, own: Mapping[str, frozenset[str]]
+) -> dict[str, frozenset[str]]:
+    """The properties that each flag tests, or that one tests which it depends on; only flags that need some."""
+    tested: dict[str, frozenset[str]] = {}
+    for key in order.keys:
+        others = (
+            () if key in order.broken or not flags[key].active else (order.names[name] for name in flags[key].flags())
+        )
+        names = own.get(key, frozenset()).union(*(tested.get(other, frozenset()) for other in others))
+        if names:
+            tested[key] = names
+    return tested
 
 
 def _key_of(raw: object, place: int) -> str:

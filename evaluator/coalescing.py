@@ -6,6 +6,8 @@ the store: what a client costs a call, not a command, is what an evaluator pays 
 A request brings a distinct id, the store keeps persons. The person of an id is remembered as a *guess* only: the
 call asks for the id's person and for the guessed person's membership side by side, so a guess that proves wrong
 costs a second round trip and never a wrong answer. An id never seen is guessed to be its own person.
+
+Her record comes along, in the same call, only for those who ask for her properties: it is longer than a membership.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from cohort_store.errors import MusterError
+from cohort_store.errors import BadRecord, MusterError
 from cohort_store.ports import Membership, MembershipReader
+from cohort_store.records import Register, decode_registers
 from cohort_store.subjects import PERSON, Subject
 
 BATCH_MAX = 512
@@ -44,6 +47,8 @@ class Read(NamedTuple):
 
     person: str
     membership: Membership | None
+    registers: Mapping[str, Register] | None = None
+    """What is kept of her properties; None: not asked for, the store did not answer, or nobody here can read it."""
 
 
 Key = tuple[int, str]
@@ -62,9 +67,13 @@ class CoalescingReader:
         self._deadline_s = deadline_s
         self._guesses: OrderedDict[Key, str] = OrderedDict()
         self._waiting: dict[Key, list[asyncio.Future[Read]]] = {}
+        self._recorded: set[Key] = set()
+        """Of those who wait, whose properties are asked for."""
         self._flights: set[asyncio.Task[None]] = set()
         self._departing = False
         self._away = False
+        self._unreadable = False
+        """Whether a record was found that cannot be read, which is said once."""
         self._out = 0
 
     @property
@@ -72,13 +81,15 @@ class CoalescingReader:
         """Persons who are waited for, or asked for right now."""
         return len(self._waiting) + self._out
 
-    async def read(self, team: int, distinct_id: str) -> Read:
+    async def read(self, team: int, distinct_id: str, *, with_properties: bool = False) -> Read:
         """The person of a distinct id, and what is stored of her."""
         key = (team, distinct_id)
         if len(self._waiting) >= WAITING_MAX:
             return Read(self._guess(key), None)
         future: asyncio.Future[Read] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(future)
+        if with_properties:
+            self._recorded.add(key)
         if not self._departing:
             self._depart_soon()
         return await future
@@ -99,7 +110,9 @@ class CoalescingReader:
             batch, self._waiting = self._waiting, {}
         else:
             batch = {key: self._waiting.pop(key) for key in list(self._waiting)[:BATCH_MAX]}
-        flight = asyncio.get_running_loop().create_task(self._fly(batch))
+        recorded = self._recorded & batch.keys()
+        self._recorded -= recorded
+        flight = asyncio.get_running_loop().create_task(self._fly(batch, recorded))
         self._flights.add(flight)
         flight.add_done_callback(self._landed)
 
@@ -109,14 +122,14 @@ class CoalescingReader:
             flight.exception()  # those who asked have it already
         self._depart_soon()
 
-    async def _fly(self, batch: dict[Key, list[asyncio.Future[Read]]]) -> None:
+    async def _fly(self, batch: dict[Key, list[asyncio.Future[Read]]], recorded: Collection[Key]) -> None:
         """Settle every read of the batch, whatever happens."""
         keys = list(batch)
         failed = False
         self._out += len(keys)
         try:
             async with asyncio.timeout(self._deadline_s):
-                reads = await self._fetch(keys)
+                reads = await self._fetch(keys, recorded)
         except (MusterError, TimeoutError) as error:
             failed = True
             self._mark_away(str(error) or f"no answer within {self._deadline_s} s")
@@ -135,18 +148,42 @@ class CoalescingReader:
                 if not future.done():
                     future.set_result(read)
 
-    async def _fetch(self, keys: Sequence[Key]) -> list[Read]:
+    async def _fetch(self, keys: Sequence[Key], recorded: Collection[Key]) -> list[Read]:
         guesses = [self._guess(key) for key in keys]
         subjects = [Subject(team, PERSON, guess) for (team, _), guess in zip(keys, guesses, strict=True)]
-        persons, memberships = await self._reader.look_up(keys, subjects)
+        persons, reads = await self._look_up(keys, subjects, keys, recorded)
         known = [person or key[1] for key, person in zip(keys, persons, strict=True)]
         wrong = [index for index, (guess, person) in enumerate(zip(guesses, known, strict=True)) if guess != person]
         if wrong:
-            again = await self._reader.memberships([Subject(keys[index][0], PERSON, known[index]) for index in wrong])
-            for index, membership in zip(wrong, again, strict=True):
-                memberships[index] = membership
+            others = [Subject(keys[index][0], PERSON, known[index]) for index in wrong]
+            _, again = await self._look_up((), others, [keys[index] for index in wrong], recorded)
+            for index, read in zip(wrong, again, strict=True):
+                reads[index] = read
                 self._remember(keys[index], known[index])
-        return [Read(person, membership) for person, membership in zip(known, memberships, strict=True)]
+        return reads
+
+    async def _look_up(
+        self, asked: Sequence[Key], subjects: Sequence[Subject], keys: Sequence[Key], recorded: Collection[Key]
+    ) -> tuple[list[str | None], list[Read]]:
+        """The persons of the keys that are asked for, and each of the subjects, who stand for `keys`, as read."""
+        if not recorded:
+            persons, memberships = await self._reader.look_up(asked, subjects)
+            return persons, [Read(who.id, each) for who, each in zip(subjects, memberships, strict=True)]
+        chosen = [who for who, key in zip(subjects, keys, strict=True) if key in recorded]
+        persons, memberships, records = await self._reader.look_up_with_records(asked, subjects, chosen)
+        registers = {who: self._registers(who, raw) for who, raw in zip(chosen, records, strict=True)}
+        reads = [Read(who.id, each, registers.get(who)) for who, each in zip(subjects, memberships, strict=True)]
+        return persons, reads
+
+    def _registers(self, who: Subject, record: bytes | None) -> Mapping[str, Register] | None:
+        """One record that cannot be read is that person's trouble alone."""
+        try:
+            return {} if record is None else decode_registers(record)
+        except BadRecord as error:
+            if not self._unreadable:
+                logger.warning("the properties of %s, and perhaps of others, cannot be read: %s", who, error)
+            self._unreadable = True
+            return None
 
     def _mark_away(self, why: str) -> None:
         if not self._away:

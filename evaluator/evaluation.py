@@ -11,8 +11,10 @@ from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm, member_of, status_of, trouble_with
 from cohort_store.ports import Membership
 from cohort_store.properties import Properties
-from evaluator.condition_sets import Group, Who
+from evaluator.condition_sets import Ask, Explain, Group, Who
 from evaluator.flags import CompiledFlag, FlagAnswer, is_unavailable
+from evaluator.person_properties import Unread
+from evaluator.reasons import ReasonCode
 
 
 class Person(NamedTuple):
@@ -21,6 +23,8 @@ class Person(NamedTuple):
     distinct_id: str
     properties: Properties
     membership: Membership | None
+    unread: frozenset[str] = frozenset()
+    """Properties that may be kept of her, and could not be read."""
     groups: Mapping[int, Group] = {}
     """Those that she acts for, by the number of the group type."""
     device_id: str = ""
@@ -58,11 +62,24 @@ def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple
     def explain(cohort: CohortView) -> str:
         return trouble_with(cohort, membership)
 
-    answers = {flag.key: flag.decide(who, ask, explain) for flag in flags}
+    if person.unread:
+        answers = {flag.key: decide_unread(flag, who, person.unread, ask, explain) for flag in flags}
+    else:
+        answers = {flag.key: flag.decide(who, ask, explain) for flag in flags}
     unavailable = sum(map(is_unavailable, answers.values()))
     if beside:
         unavailable += sum(is_unavailable(answer) for key, answer in beside.items() if key not in answers)
     return answers, unavailable
+
+
+def decide_unread(flag: CompiledFlag, who: Who, unread: frozenset[str], ask: Ask, explain: Explain) -> FlagAnswer:
+    """The flag's answer where some properties could not be read: its policy's, where it looked at one of them."""
+    properties = Unread(who.properties, unread)
+    answer = flag.decide(who._replace(properties=properties, beside={}), ask, explain)
+    if properties.looked_at is None or is_unavailable(answer):
+        return answer
+    why = f"property {properties.looked_at} could not be read, and the request did not bring it"
+    return flag.by_policy(None, ReasonCode.PROPERTY_UNAVAILABLE, why)
 
 
 def cohorts_asked(flags: Sequence[CompiledFlag]) -> dict[str, CohortView]:

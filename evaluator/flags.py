@@ -163,7 +163,9 @@ class CompiledFlag:
         if self.is_broken:
             return self._off(ReasonCode.MISSING_DEPENDENCY, None)
         if who.hash_keys is None and self.key in self.continuous:
-            return self._unbucketed()
+            # With another id than before, the person could get another value than before.
+            why = "it cannot be read in whose place the person came"
+            return self.by_policy(None, ReasonCode.CONTINUITY_UNAVAILABLE, why)
         if self.early_access is not None:
             choice = self.early_access.choice(who, ask, explain)
             if choice is not None:
@@ -179,12 +181,6 @@ class CompiledFlag:
             index = 0 if code is ReasonCode.SUPER_CONDITION_VALUE else None
             known = self.known[place] = self._answer(enabled, variant, Reason(code, index, DESCRIPTIONS[code]))
         return known
-
-    def _unbucketed(self) -> FlagAnswer:
-        """By the policy: with another id than before, the person could get another value than before."""
-        variant = self.policy if isinstance(self.policy, str) else None
-        said = "Answered by on_unavailable: it cannot be read in whose place the person came"
-        return self._answer(bool(self.policy), variant, Reason(ReasonCode.CONTINUITY_UNAVAILABLE, None, said))
 
     def _on(self, position: int, variant: str | None) -> FlagAnswer:
         known = self.known.get((True, position, variant))
@@ -205,15 +201,19 @@ class CompiledFlag:
 
     def _unknown(self, position: int, ask: Ask, explain: Explain) -> FlagAnswer:
         each = self.sets[position]
-        variant = self.policy if isinstance(self.policy, str) else None
-        enabled = bool(self.policy)
-        answered = "fail_closed" if self.policy is False else f"the value {self.policy!r}"
         if each.missing is not None:
             code, why = ReasonCode.MISSING_DEPENDENCY, f"cohort {each.missing} is not defined"
         else:
             code = ReasonCode.COHORT_UNAVAILABLE
             why = next(explain(cohort) for cohort, _ in each.cohorts if ask(cohort) is None)
-        return self._answer(enabled, variant, Reason(code, position, f"Answered by on_unavailable ({answered}): {why}"))
+        return self.by_policy(position, code, why)
+
+    def by_policy(self, position: int | None, code: ReasonCode, why: str) -> FlagAnswer:
+        """What the flag answers where its conditions cannot be decided."""
+        variant = self.policy if isinstance(self.policy, str) else None
+        answered = "fail_closed" if self.policy is False else f"the value {self.policy!r}"
+        reason = Reason(code, position, f"Answered by on_unavailable ({answered}): {why}")
+        return self._answer(bool(self.policy), variant, reason)
 
     def _answer(self, enabled: bool, variant: str | None, reason: Reason) -> FlagAnswer:
         payload = self.payloads.get(variant or "true") if enabled else None
@@ -264,7 +264,12 @@ def is_unavailable(answer: FlagAnswer) -> bool:
 
 
 _UNAVAILABLE = frozenset(
-    {ReasonCode.COHORT_UNAVAILABLE, ReasonCode.MISSING_DEPENDENCY, ReasonCode.CONTINUITY_UNAVAILABLE}
+    {
+        ReasonCode.COHORT_UNAVAILABLE,
+        ReasonCode.PROPERTY_UNAVAILABLE,
+        ReasonCode.MISSING_DEPENDENCY,
+        ReasonCode.CONTINUITY_UNAVAILABLE,
+    }
 )
 
 

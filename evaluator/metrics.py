@@ -7,6 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from evaluator.capture_metrics import CaptureMetrics
+
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -67,6 +69,7 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.capture = CaptureMetrics(self.registry)
         self._routes: dict[tuple[str, int], Counter] = {}
         self._seconds: dict[str, Histogram] = {}
         self._answered = self.evaluations.labels("answered")

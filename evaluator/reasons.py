@@ -7,7 +7,7 @@ from typing import Literal
 
 
 class ReasonCode(StrEnum):
-    """PostHog's codes, and two of ours."""
+    """PostHog's codes, and three of ours."""
 
     CONDITION_MATCH = "condition_match"
     NO_CONDITION_MATCH = "no_condition_match"
@@ -18,6 +18,7 @@ class ReasonCode(StrEnum):
     FLAG_DISABLED = "flag_disabled"
     MISSING_DEPENDENCY = "missing_dependency"
     COHORT_UNAVAILABLE = "cohort_unavailable"
+    PROPERTY_UNAVAILABLE = "property_unavailable"
     CONTINUITY_UNAVAILABLE = "continuity_unavailable"
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from prometheus_client import disable_created_metrics
 
@@ -25,6 +26,7 @@ from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
 from evaluator.access import Access
+from evaluator.capturing import capturing_of
 from evaluator.coalescing import CoalescingReader
 from evaluator.continuity import Continuity
 from evaluator.evaluation_metrics import EvaluationMetrics
@@ -41,6 +43,12 @@ from evaluator.reporting import EvaluationReporter
 from evaluator.tally import EvaluationTally
 
 BACKLOG = 1_024
+
+HEADER_DEADLINE_MS = 30_000
+"""How long a request's head may take, and how long a connection may rest between two requests; then it is closed.
+
+Why not shorter: clients and load balancers keep connections for later, and lose a request where the server is first.
+"""
 
 YOUNG_OBJECTS_MAX = 100_000
 """Objects that may come to be until the collector looks for circles; requests leave none."""
@@ -78,6 +86,7 @@ async def _run(settings: Settings) -> None:
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
     from cohort_store.redis.wiring import connect_hash_keys, connect_mirror, connect_reader
+    from evaluator.kafka.event_sink import KafkaEventSink
 
     reader, mirror = connect_reader(settings), connect_mirror(settings)
     hash_keys = connect_hash_keys(settings)
@@ -85,6 +94,10 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     registry = RegistryFollower(mirror, metrics.catalog_replaced, settings.shards)
     following = asyncio.create_task(registry.follow())
     reads = CoalescingReader(reader, metrics.read_called)
+    sink = KafkaEventSink(settings.kafka)
+    capturing = capturing_of(settings, sink)
+    if capturing is not None:
+        metrics.capture.waiting_bytes.set_function(lambda: capturing.intake.waiting_bytes)
     metrics.reads_under_way.set_function(lambda: reads.under_way)
     try:
         async with counting(settings, metrics, clock) as tally, history_of(settings) as history:
@@ -102,10 +115,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
                 past=history.past,
                 book=history.book,
                 key_limit=_limiter(settings.rate_key_per_s, settings),
+                capturing=capturing,
             )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        await sink.aclose()
         await reads.close()
         await reader.aclose()
         await mirror.aclose()
@@ -169,6 +184,7 @@ async def serve(application: Application | RsgiHandler, settings: Settings) -> N
         http=HTTPModes.http1,
         websockets=False,
         backlog=BACKLOG,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_DEADLINE_MS),
         log_enabled=False,
         ssl_cert=certificate,
         ssl_key=key,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
-from cohort_store.ports import PAGE_MAX, Membership, MembersPage, Position
+from cohort_store.ports import PAGE_MAX, Looked, Membership, MembersPage, Position
 from cohort_store.redis.keys import Layout, ShardKeys, unpack_person
 from cohort_store.redis.link import Call, Link, pack
 from cohort_store.redis.listing import Listing, Place, read_page
@@ -35,6 +36,12 @@ class RedisMembershipReader:
     async def look_up(
         self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject]
     ) -> tuple[list[str | None], list[Membership]]:
+        persons, memberships, _ = await self.look_up_with_records(distinct_ids, subjects, ())
+        return persons, memberships
+
+    async def look_up_with_records(
+        self, distinct_ids: Sequence[tuple[int, str]], subjects: Sequence[Subject], recorded: Sequence[Subject]
+    ) -> Looked:
         shards = [shard_of(subject, self._shards) for subject in subjects]
         calls = [self._person_call(team, text) for team, text in distinct_ids]
         for shard, subject in zip(shards, subjects, strict=True):
@@ -44,16 +51,17 @@ class RedisMembershipReader:
         # it lets go of a version in between, the position says so.
         distinct = dict.fromkeys(shards)
         calls += map(self._standing_call, distinct)
-        replies = await self._link.run(calls)
-        held, sets = replies[: len(distinct_ids)], replies[len(distinct_ids) : len(distinct_ids) + len(subjects)]
-        standings = dict(zip(distinct, replies[len(held) + len(sets) :], strict=True))
+        calls += map(self._record_call, recorded)
+        replies = iter(await self._link.run(calls))
+        held = list(islice(replies, len(distinct_ids)))
+        sets = list(islice(replies, len(subjects)))
+        standings = dict(zip(distinct, islice(replies, len(distinct)), strict=True))
         persons = [None if packed is None else unpack_person(packed) for packed in held]
-        return persons, [_membership(handles, standings[shard]) for shard, handles in zip(shards, sets, strict=True)]
+        memberships = [_membership(handles, standings[shard]) for shard, handles in zip(shards, sets, strict=True)]
+        return Looked(persons, memberships, list(replies))
 
     async def records(self, subjects: Sequence[Subject]) -> list[bytes | None]:
-        keys = [self._keys(subject) for subject in subjects]
-        wanted = zip(keys, subjects, strict=True)
-        return await self._link.run([Call(of.prefix, pack(b"GET", of.record(subject))) for of, subject in wanted])
+        return await self._link.run([self._record_call(subject) for subject in subjects])
 
     async def members(self, handle: int, cursor: str | None, limit: int) -> MembersPage:
         place = Place() if cursor is None else Place.parse(cursor)
@@ -86,6 +94,10 @@ class RedisMembershipReader:
             keys = self._layout[shard]
             call = self._standing[shard] = Call(keys.prefix, pack(b"HMGET", keys.pos, *_STANDING))
         return call
+
+    def _record_call(self, subject: Subject) -> Call:
+        keys = self._keys(subject)
+        return Call(keys.prefix, pack(b"GET", keys.record(subject)))
 
     def _person_call(self, team: int, distinct_id: str) -> Call:
         keys = self._keys(Subject(team, DISTINCT_ID, distinct_id))

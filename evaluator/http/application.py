@@ -13,9 +13,9 @@ from typing import Protocol
 
 import msgspec
 
-from evaluator.http.bodies import BODY_BYTES_MAX, too_large
 from evaluator.http.doorway import AllHeaders, Doorway
 from evaluator.http.messages import Problem, ProblemBody, Request, Response
+from evaluator.http.reading import BodyReader
 from evaluator.http.refusals import RefusalReport, Refused
 from evaluator.http.routes import Router
 from evaluator.http.service import Service
@@ -53,6 +53,7 @@ class Application:
         self._service = service
         self._router = router or Router()
         self._doorway = doorway or Doorway(RefusalReport(service.metrics))
+        self._bodies = BodyReader()
 
     async def __rsgi__(self, scope: Scope, protocol: Exchange) -> None:
         began = perf_counter()
@@ -64,7 +65,11 @@ class Application:
             found, values = self._router.find(scope.method, scope.path)
             route, right = found.template, found.right
             self._doorway.check_pace(scope, right, began)
-            body = await _body(scope, protocol) if found.method == "POST" else b""
+            body = (
+                await self._bodies.read(scope.headers, protocol, found.body_bytes_max)
+                if found.method == "POST"
+                else b""
+            )
             is_read = True
             request = Request(scope.query_string, scope.headers, body, values, right)
             response = await found.handler(self._service, request)
@@ -91,21 +96,6 @@ async def empty_handler(_scope: Scope, protocol: Exchange) -> None:
 _SERVER_ERROR = Problem(
     500, ProblemBody("server_error", "error", "the request failed; the evaluator's log says why", None)
 ).response()
-
-
-async def _body(scope: Scope, protocol: Exchange) -> bytes:
-    """The body, never more than its limit. Raises Problem 413."""
-    length = scope.headers.get("content-length")
-    if length is not None and length.isdigit():
-        if int(length) > BODY_BYTES_MAX:
-            raise too_large()
-        return await protocol()
-    body = bytearray()
-    async for chunk in protocol:
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise too_large()
-    return bytes(body)
 
 
 def _send(protocol: Exchange, response: Response, more: tuple[tuple[str, str], ...] = ()) -> None:

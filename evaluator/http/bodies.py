@@ -23,24 +23,26 @@ _MISSING = re.compile(r"missing required field `(.*?)`")
 T = TypeVar("T")
 
 
-def too_large() -> Problem:
-    return invalid(
-        None, "body_too_large", f"the body is longer than {BODY_BYTES_MAX} bytes; send fewer properties", status=413
-    )
+def too_large(bytes_max: int = BODY_BYTES_MAX) -> Problem:
+    detail = f"the body is longer than {bytes_max} bytes; send less at once"
+    return invalid(None, "body_too_large", detail, status=413)
 
 
-def plain_body(request: Request) -> bytes:
+def plain_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """The body, unpacked where the request says that it is packed. Raises Problem."""
     encoding = (request.headers.get("content-encoding") or "identity").lower()
     compression = request.query.get("compression", "").lower() if request.query_string else ""
-    if encoding not in ("identity", "gzip"):
+    if encoding not in ("identity", "gzip", "deflate"):
         raise invalid(
             "content-encoding", "unsupported", f"content-encoding {encoding[:40]!r} is not known; use gzip", 415
         )
     if compression not in ("", "gzip", "gzip-js", "base64"):
         raise _unsupported("compression", compression)
-    is_gzip = encoding == "gzip" or compression.startswith("gzip")
-    body = _gunzip(request.body) if is_gzip else request.body
+    body = request.body
+    if encoding == "gzip" or compression.startswith("gzip"):
+        body = inflated(body, bytes_max)
+    elif encoding == "deflate":
+        body = inflated(body, bytes_max, zlib.MAX_WBITS)
     if (request.headers.get("content-type") or "").startswith(FORM):
         return form_data(body)
     return unpack_base64(body) if compression == "base64" else body
@@ -78,14 +80,15 @@ def _unsupported(attr: str, value: str) -> Problem:
     return invalid(attr, "unsupported", f"{attr} {value[:40]!r} is not known; use gzip or base64", 415)
 
 
-def _gunzip(packed: bytes) -> bytes:
-    unpacking = zlib.decompressobj(_GZIP)
+def inflated(packed: bytes, bytes_max: int = BODY_BYTES_MAX, window_bits: int = _GZIP) -> bytes:
+    """The packed bytes, unpacked; zlib's format where `window_bits` says so. Raises Problem."""
+    unpacking = zlib.decompressobj(window_bits)
     try:
-        body = unpacking.decompress(packed, BODY_BYTES_MAX + 1)
+        body = unpacking.decompress(packed, bytes_max + 1)
     except zlib.error as error:
         raise invalid("content-encoding", "malformed_gzip", f"the body is not gzip: {error}") from None
-    if len(body) > BODY_BYTES_MAX:
-        raise too_large()
+    if len(body) > bytes_max:
+        raise too_large(bytes_max)
     if not unpacking.eof:
         raise invalid("content-encoding", "malformed_gzip", "the gzip body ends too early; send all of it")
     return body

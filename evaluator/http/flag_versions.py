@@ -23,6 +23,7 @@ from msgspec import UNSET, UnsetType
 from evaluator.evaluation import CohortAnswer
 from evaluator.flags import FlagAnswer
 from evaluator.http.messages import Request
+from evaluator.person_properties import KeptProperty
 
 Value = bool | str
 
@@ -37,22 +38,44 @@ class Shape(Enum):
     VALUES_THAT_ARE_ON = auto()
 
 
+class FilledIn(KeptProperty, frozen=True, omit_defaults=True):
+    """A property that the request did not bring, and the flags that test it."""
+
+    flags: tuple[str, ...] = ()
+
+
 class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
     """How good the answer is; sent on `X-Muster: 1` or `?muster=1`."""
 
     registry_version: int
     person: str | None = None
-    """The person that the distinct id stands for; absent where no cohort had to be asked."""
+    """The person that the distinct id stands for; absent where nothing that is stored had to be asked."""
     data_age_ms: int | None = None
     """How far the person's roll is behind; absent where nothing could be read."""
     cohorts: dict[str, CohortAnswer] = {}
     """Every cohort that one of the flags may ask, by key."""
+    filled_in: dict[str, FilledIn] = {}
+    """The properties that the request did not bring and that flags were decided with, as Muster keeps them."""
+    unread: list[str] = []
+    """Those that it did not bring, that flags test, and that could not be read."""
     refused: dict[str, str] = {}
     """Flags that this evaluator cannot read, with the reason."""
 
 
-class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """PostHog's answer; which of the three fields of flags are there is a matter of the version asked for."""
+class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """PostHog's answer, version 2."""
+
+    flags: dict[str, FlagAnswer]
+    errors_while_computing_flags: bool
+    """True where a flag's `on_unavailable` answered, a flag is unreadable, or no definitions are loaded yet."""
+    request_id: str
+    evaluated_at: int
+    """Milliseconds since 1970."""
+    muster: FlagsMuster | None = None
+
+
+class VersionedAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """The answer in any version: which of the three fields of flags are there is a matter of the one asked for."""
 
     flags: dict[str, FlagAnswer] | UnsetType = UNSET
     feature_flags: dict[str, Value] | list[str] | UnsetType = UNSET
@@ -67,7 +90,7 @@ class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     muster: FlagsMuster | None = None
 
 
-class DecideAnswer(FlagsAnswer, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+class DecideAnswer(VersionedAnswer, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     """The answer of `/decide`, which tells older SDKs besides that nothing else is switched on."""
 
     config: dict[str, bool]
@@ -99,14 +122,16 @@ def shape_of(request: Request, *, decide: bool = False) -> Shape:
     return _DECIDE_SHAPES.get(version or 1, Shape.DETAILS)
 
 
+_COMMON = ("errors_while_computing_flags", "request_id", "evaluated_at", "muster")
 _DECIDE_SHAPES = {1: Shape.KEYS_THAT_ARE_ON, 2: Shape.VALUES_THAT_ARE_ON, 3: Shape.VALUES}
 
 
-def shaped(shape: Shape, answers: Mapping[str, FlagAnswer], *, decide: bool = False, **fields: Any) -> FlagsAnswer:
-    """The answer in that shape; `fields` are those that all have."""
-    if decide:
-        return DecideAnswer(**_flags(shape, answers), **fields, **_DECIDE)
-    return FlagsAnswer(**_flags(shape, answers), **fields)
+def shaped(found: FlagsAnswer, shape: Shape, *, decide: bool = False) -> FlagsAnswer | VersionedAnswer:
+    """The answer in that shape."""
+    if shape is Shape.DETAILS and not decide:
+        return found
+    fields = {name: getattr(found, name) for name in _COMMON} | _flags(shape, found.flags)
+    return DecideAnswer(**fields, **_DECIDE) if decide else VersionedAnswer(**fields)
 
 
 def _flags(shape: Shape, answers: Mapping[str, FlagAnswer]) -> dict[str, Any]:

@@ -11,17 +11,17 @@ import msgspec
 
 from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
-from cohort_store.hash_keys import HashKeys
 from cohort_store.ports import Membership
 from evaluator.catalog import TeamCatalog
-from evaluator.coalescing import Read
-from evaluator.evaluation import Person, cohorts_asked, decide_all, describe
+from evaluator.evaluation import cohorts_asked, decide_all, describe
 from evaluator.flags import CompiledFlag
 from evaluator.http.bodies import decode_body
 from evaluator.http.flag_request import FlagsRequest, anonymous_of, checked_id, device_of, groups_of, token_of
-from evaluator.http.flag_versions import FlagsMuster, shape_of, shaped
+from evaluator.http.flag_versions import FilledIn, FlagsAnswer, FlagsMuster, shape_of, shaped
 from evaluator.http.messages import Request, Response, answer, invalid
+from evaluator.http.person_reading import PersonRead, read_person
 from evaluator.http.service import Service
+from evaluator.person_properties import described
 
 _decoder = msgspec.json.Decoder(FlagsRequest)
 _PROCESS = str(uuid4())[:24]
@@ -29,65 +29,66 @@ _requests = count(getrandbits(48))
 
 
 async def post_flags(service: Service, request: Request) -> Response:
-    return await _answer(service, request)
+    found = await _answer(service, request)
+    return answer(shaped(found, shape_of(request)))
 
 
 async def post_decide(service: Service, request: Request) -> Response:
-    return await _answer(service, request, decide=True)
+    found = await _answer(service, request)
+    return answer(shaped(found, shape_of(request, decide=True), decide=True))
 
 
-async def _answer(service: Service, request: Request, *, decide: bool = False) -> Response:
+async def _answer(service: Service, request: Request) -> FlagsAnswer:
     body = decode_body(request, _decoder)
     catalog = service.registry.catalog.team(service.team_of(*token_of(body)))
+    return await answer_flags(service, catalog, body, wants_muster=request.wants("x-muster", "muster"))
+
+
+async def answer_flags(
+    service: Service, catalog: TeamCatalog, body: FlagsRequest, *, wants_muster: bool
+) -> FlagsAnswer:
+    """The answer to a request whose team is known, for every API that asks about flags. Raises Problem."""
     distinct_id = checked_id(str(body.distinct_id))
     flags = () if body.disable_flags else _selected(catalog, body.flag_keys_to_evaluate)
-    is_continuous = any(flag.continuous for flag in flags)
-    read: Read | None = None
-    if is_continuous or any(flag.cohorts for flag in flags):
-        read = await service.reads.read(catalog.team, distinct_id)
-    person = Person(
-        distinct_id,
-        body.person_properties or {},
-        read.membership if read else None,
-        groups_of(body, catalog.group_types),
-        device_of(body),
-    )
-    if is_continuous and read is not None:
-        person = person._replace(hash_keys=await _hash_keys(service, catalog, body, distinct_id, read))
+    asked = await read_person(service, catalog, flags, distinct_id, body.person_properties or {})
+    asked = await with_what_else_was_brought(service, catalog, flags, body, asked)
     now = service.clock.now_ms()
     try:
-        answers, unavailable = decide_all(flags, person, now)
+        answers, unavailable = decide_all(flags, asked.person, now)
     except BadEvent as error:
         raise invalid("person_properties", error.reason, f"{error.detail}; send flat properties") from None
     service.metrics.flags_answered(len(answers), unavailable)
     service.tally.count(catalog.team, answers.values())
-    wants_muster = request.wants("x-muster", "muster")
-    return answer(
-        shaped(
-            shape_of(request, decide=decide),
-            answers,
-            decide=decide,
-            errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
-            request_id=_request_id(),
-            evaluated_at=now,
-            muster=_quality(service, flags, catalog, read, now) if wants_muster else None,
-        )
+    return FlagsAnswer(
+        flags=answers,
+        errors_while_computing_flags=bool(unavailable or catalog.refused) or not service.registry.loaded,
+        request_id=_request_id(),
+        evaluated_at=now,
+        muster=_quality(service, flags, catalog, asked, now) if wants_muster else None,
     )
 
 
-async def _hash_keys(
-    service: Service, catalog: TeamCatalog, body: FlagsRequest, distinct_id: str, read: Read
-) -> HashKeys | None:
-    anonymous = anonymous_of(body)
-    if read.membership is None:
-        # The store did not answer: to ask it again would only take its time once more.
-        return None
-    return await service.continuity.hash_keys(catalog.team, distinct_id, read.person, anonymous, catalog.continuous)
+async def with_what_else_was_brought(
+    service: Service, catalog: TeamCatalog, flags: Sequence[CompiledFlag], body: FlagsRequest, asked: PersonRead
+) -> PersonRead:
+    """Her groups and device, and in whose place she came, where one of the flags must know that."""
+    person = asked.person._replace(groups=groups_of(body, catalog.group_types), device_id=device_of(body))
+    if asked.read is not None and any(flag.continuous for flag in flags):
+        anonymous = anonymous_of(body)
+        # Where the store did not answer it is not asked again: that would only take its time once more.
+        hash_keys = None
+        if asked.read.membership is not None:
+            hash_keys = await service.continuity.hash_keys(
+                catalog.team, person.distinct_id, asked.read.person, anonymous, catalog.continuous
+            )
+        person = person._replace(hash_keys=hash_keys)
+    return asked._replace(person=person)
 
 
 def _quality(
-    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, read: Read | None, now: int
+    service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, asked: PersonRead, now: int
 ) -> FlagsMuster:
+    read = asked.read
     membership: Membership | None = read.membership if read else None
     cohorts = cohorts_asked(flags)
     return FlagsMuster(
@@ -95,8 +96,21 @@ def _quality(
         person=read.person if read else None,
         data_age_ms=data_age_ms(membership, now) if membership and membership.ready is not None else None,
         cohorts={key: describe(cohort, membership, service.stale_after_ms, now) for key, cohort in cohorts.items()},
+        filled_in=_filled_in(catalog, flags, asked),
+        unread=sorted(asked.filled.unread),
         refused=dict(catalog.refused),
     )
+
+
+def _filled_in(catalog: TeamCatalog, flags: Sequence[CompiledFlag], asked: PersonRead) -> dict[str, FilledIn]:
+    registers = (asked.read.registers if asked.read else None) or {}
+    return {
+        name: FilledIn(
+            flags=tuple(flag.key for flag in flags if name in catalog.tested.get(flag.key, ())),
+            **msgspec.structs.asdict(kept),
+        )
+        for name, kept in described(registers, asked.filled.names).items()
+    }
 
 
 def _selected(catalog: TeamCatalog, keys: list[str] | None) -> Sequence[CompiledFlag]:

@@ -17,6 +17,8 @@ _STATUS = {
     401: "No token or key, or one that is not known or counts no more",
     403: "The token or key has not the right that this needs",
     404: "No such thing",
+    304: "Nothing changed since the answer of which the client sent the ETag",
+    408: "The body took too long to arrive",
     409: "It exists, and cannot be answered in its present state",
     413: "The body is too long",
     415: "The body is packed in an unknown way",
@@ -38,7 +40,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route does, for readers of the document. `answer` None: text, not JSON."""
+    """What a route does, for readers of the document. `answer` None: no struct, but what `media` says."""
 
     summary: str
     answer: type[msgspec.Struct] | None
@@ -50,6 +52,17 @@ class Operation:
     """Whether the query may bring it too: public tokens only."""
     unready: bool = False
     """Whether 503 comes with the answer's own body."""
+    media: str = "text/plain"
+    failure: type[msgspec.Struct] | None = None
+    """The body of `failures`, where an API has one of its own."""
+    failures: tuple[int, ...] = ()
+    """Statuses with that body; one that is among `problems` too may have either."""
+    empty: tuple[int, ...] = ()
+    """Statuses that come without a body."""
+    schemes: tuple[str, ...] = ("bearer", "token")
+    """Where a secured route takes its token from."""
+    text_in_json: bool = False
+    """Whether the answer is a JSON text, or null."""
 
 
 def document(routes: Sequence[tuple[str, str, Operation]]) -> bytes:
@@ -75,6 +88,7 @@ def _frame(paths: dict[str, dict[str, Any]], schemas: dict[str, Any]) -> dict[st
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "token": {"type": "apiKey", "in": "query", "name": "token"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
         },
     }
@@ -92,7 +106,8 @@ def _operation(method: str, template: str, operation: Operation) -> dict[str, An
         content = {"application/json": {"schema": _ref(operation.request)}}
         described["requestBody"] = {"required": True, "content": content}
     if operation.secured:
-        described["security"] = [{"bearer": []}, *([{"token": []}] if operation.token_in_query else [])]
+        schemes = [scheme for scheme in operation.schemes if scheme != "token" or operation.token_in_query]
+        described["security"] = [{scheme: []} for scheme in schemes]
     return described
 
 
@@ -107,19 +122,27 @@ def _parameter(each: Parameter) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    schema = _ref(operation.answer) if operation.answer else None
-    content = {"application/json": {"schema": schema}} if schema else {"text/plain": {"schema": {"type": "string"}}}
+    schema: dict[str, Any] | None = _ref(operation.answer) if operation.answer else None
+    if operation.text_in_json:
+        schema = {"type": ["string", "null"]}
+    plain = {"type": "object" if operation.media == "application/json" else "string"}
+    content = {"application/json": {"schema": schema}} if schema else {operation.media: {"schema": plain}}
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": content}}
     if operation.unready:
         responses["503"] = {"description": "Not ready; the body says why", "content": content}
-    for status in operation.problems:
-        problem = {"application/json": {"schema": _ref(ProblemBody)}}
-        responses[str(status)] = {"description": _STATUS[status], "content": problem}
+    for status in sorted({*operation.problems, *operation.failures}):
+        bodies: list[type[msgspec.Struct]] = [ProblemBody] if status in operation.problems else []
+        bodies += [operation.failure] if operation.failure and status in operation.failures else []
+        schemas = [_ref(body) for body in bodies]
+        failed = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+        responses[str(status)] = {"description": _STATUS[status], "content": failed}
+    for status in operation.empty:
+        responses[str(status)] = {"description": _STATUS[status]}
     return responses
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
-    types = {each: None for op in operations for each in (op.request, op.answer) if each is not None}
+    types = {each: None for op in operations for each in (op.request, op.answer, op.failure) if each is not None}
     _, schemas = msgspec.json.schema_components([*types, ProblemBody], ref_template=_REF)
     return schemas
 

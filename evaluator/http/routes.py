@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from cohort_store.access_keys import PUBLIC_RIGHTS, Right
-from evaluator.http import cohorts, explain, flag_request, flag_versions, flags, health, openapi, persons, stale, why
+from evaluator.http import (
+    cohorts,
+    explain,
+    flag_request,
+    flag_versions,
+    flags,
+    health,
+    ofrep,
+    openapi,
+    persons,
+    posthog_routes,
+    properties,
+    stale,
+    why,
+)
+from evaluator.http.bodies import BODY_BYTES_MAX
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, not_found
 from evaluator.http.service import Service
+from evaluator.resolution import Resolution
 
 Handler = Callable[[Service, Request], Awaitable[Response]]
 
@@ -25,6 +40,7 @@ class Route:
     operation: openapi.Operation
     right: Right | None = None
     """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
+    body_bytes_max: int = BODY_BYTES_MAX
 
     def described(self) -> openapi.Operation:
         """The operation, with what may be answered to everybody who needs a right."""
@@ -57,10 +73,10 @@ ROUTES: tuple[Route, ...] = (
         flags.post_flags,
         openapi.Operation(
             "Every flag of a team for one distinct id",
-            flag_versions.FlagsAnswer,
+            flag_versions.VersionedAnswer,
             request=flag_request.FlagsRequest,
             parameters=_ASKING_FLAGS,
-            problems=(400, 401, 413, 415),
+            problems=(400, 401, 408, 413, 415, 503),
         ),
         Right.EVALUATE,
     ),
@@ -73,7 +89,42 @@ ROUTES: tuple[Route, ...] = (
             flag_versions.DecideAnswer,
             request=flag_request.FlagsRequest,
             parameters=_ASKING_FLAGS,
-            problems=(400, 401, 413, 415),
+            problems=(400, 401, 408, 413, 415, 503),
+        ),
+        Right.EVALUATE,
+    ),
+    Route(
+        "POST",
+        "/ofrep/v1/evaluate/flags",
+        ofrep.post_bulk,
+        openapi.Operation(
+            "OFREP: every flag of a team for one targeting key",
+            ofrep.BulkAnswer,
+            request=ofrep.EvaluationRequest,
+            parameters=(openapi.Parameter("If-None-Match", "header", "The ETag of the answer that the client has."),),
+            problems=(408, 413, 503),
+            failure=ofrep.EvaluationFailure,
+            failures=(400, 401, 415, 503),
+            empty=(304,),
+            secured=True,
+            schemes=("bearer", "key"),
+        ),
+        Right.EVALUATE,
+    ),
+    Route(
+        "POST",
+        "/ofrep/v1/evaluate/flags/{key}",
+        ofrep.post_single,
+        openapi.Operation(
+            "OFREP: one flag for one targeting key",
+            Resolution,
+            request=ofrep.EvaluationRequest,
+            parameters=(openapi.Parameter("key", "path", "The flag's key."),),
+            problems=(408, 413, 503),
+            failure=ofrep.EvaluationFailure,
+            failures=(400, 401, 404, 415, 503),
+            secured=True,
+            schemes=("bearer", "key"),
         ),
         Right.EVALUATE,
     ),
@@ -157,6 +208,20 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET",
+        "/persons/{id}/properties",
+        properties.get_properties,
+        openapi.Operation(
+            "One person's properties as they are kept, each with who said it and when: what it takes to decide her "
+            "flags locally, beside her memberships. An id of which nothing is stored is tried as a distinct id",
+            properties.PropertiesAnswer,
+            parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
+            problems=(400, 401, 503),
+            secured=True,
+        ),
+        Right.READ_PERSONS,
+    ),
+    Route(
+        "GET",
         "/persons/{id}/why/{cohort}",
         why.get_why,
         openapi.Operation(
@@ -174,6 +239,8 @@ ROUTES: tuple[Route, ...] = (
         ),
         Right.EXPLAIN,
     ),
+    *(Route(*each) for each in posthog_routes.READS),
+    *(Route(*each, Right.CAPTURE, posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(
         "GET",
@@ -182,22 +249,26 @@ ROUTES: tuple[Route, ...] = (
         openapi.Operation("Whether requests can be answered from the store", health.Readiness, unready=True),
     ),
     Route("GET", "/metrics", health.get_metrics, openapi.Operation("Metrics for Prometheus", None)),
-    Route("GET", "/openapi.json", get_openapi, openapi.Operation("This document", None)),
+    Route("GET", "/openapi.json", get_openapi, openapi.Operation("This document", None, media="application/json")),
 )
 
 Found = tuple[Route, Mapping[str, str]]
 
 
 class Router:
-    """Finds the route of a path, with and without a slash at its end."""
+    """Finds the route of a path, with and without a slash at its end.
+
+    Templates are kept by first segment, which must not be a place, and number of segments.
+    """
 
     def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
         self._exact: dict[tuple[str, str], Found] = {}
         self._paths: dict[str, list[str]] = {}
-        self._templates: list[tuple[tuple[str, ...], Route]] = []
+        self._templates: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
         for route in routes:
             if "{" in route.template:
-                self._templates.append((tuple(route.template.split("/")), route))
+                template = tuple(route.template.split("/"))
+                self._templates.setdefault((template[1], len(template)), []).append((template, route))
                 continue
             for path in (route.template, f"{route.template}/"):
                 self._exact[route.method, path] = (route, {})
@@ -209,8 +280,9 @@ class Router:
         if found is not None:
             return found
         allowed = list(self._paths.get(path, ()))
-        for template, route in self._templates:
-            values = _match(template, path)
+        segments = path.removesuffix("/").split("/")
+        for template, route in self._templates.get((segments[1], len(segments)), ()) if len(segments) > 1 else ():
+            values = _match(template, segments)
             if values is not None:
                 if route.method == method:
                     return route, values
@@ -222,10 +294,8 @@ class Router:
         raise not_found("not_found", f"nothing is served at {path[:200]!r}; GET /openapi.json lists what is")
 
 
-def _match(template: tuple[str, ...], path: str) -> dict[str, Any] | None:
-    segments = path.removesuffix("/").split("/")
-    if len(segments) != len(template):
-        return None
+def _match(template: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    """The values of the template's places, where the path has as many segments and the others are equal."""
     values = {}
     for expected, segment in zip(template, segments, strict=True):
         if expected.startswith("{"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cohort_store.access_keys import PUBLIC_RIGHTS, Right, is_secret
@@ -14,9 +14,11 @@ from cohort_store.errors import MusterError
 from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.ports import MembershipReader
 from evaluator.access import Access, Grant, Refusal
+from evaluator.capturing import Capturing
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S, CoalescingReader
 from evaluator.continuity import Continuity
+from evaluator.definition_documents import Documents
 from evaluator.http.messages import Request, misconfigured, unauthorized, unavailable
 from evaluator.http.refusals import lacking, other_team, secret_in_address, too_fast, unknown_credential
 from evaluator.limits import RateLimiter
@@ -50,6 +52,9 @@ class Service:
     """Both None: there is no ClickHouse."""
     key_limit: RateLimiter | None = None
     """How often one token or key may ask; None: as often as it likes."""
+    documents: Documents = field(default_factory=Documents)
+    capturing: Capturing | None = None
+    """Where events go that SDKs send; None: no source of events is configured."""
 
     def team_of(self, token: str, attr: str, right: Right = Right.EVALUATE) -> int:
         """The team of a token or key that has the right. `attr` is the field or header that brought it.

@@ -26,7 +26,7 @@ class Wanted(NamedTuple):
     selectors: Mapping[int, Selector]
     """What those read of events, by handle."""
     properties: frozenset[str]
-    """What those read of persons."""
+    """What those read of persons, with what is kept for flags where that is read along."""
     is_first: bool = False
     """Whether nothing of the team was filled in before: whose its distinct ids are is not known either then."""
 
@@ -71,8 +71,11 @@ def _of_teams(
         versions = (version for cohort in team.cohorts for version in cohort.versions)
         handles = frozenset(version.handle for version in versions if all_of_it or version.awaits_history) - without
         if handles:
-            is_first = not _has_history(team, plans[number])
-            yield _wanted(number, handles, plans[number])._replace(is_first=is_first)
+            plan = plans[number]
+            found = _wanted(number, handles, plan)._replace(is_first=not _has_history(team, plan))
+            # What is kept for flags comes along where it costs little: history is never read for flags alone.
+            for_flags = plan.flag_properties if all_of_it or found.properties else frozenset[str]()
+            yield found._replace(properties=found.properties | for_flags)
 
 
 def _has_history(team: TeamRegistry, plan: TeamPlan) -> bool:

@@ -136,8 +136,9 @@ def _source(settings: Settings, file: Path, limit: int | None, wanted: tuple[str
         topic = next((name for name, its in settings.event_sources.items() if codec in (None, its)), None)
         if topic is None:
             raise Failed(f"no source is read as {codec}; name one in the setting MUSTER_SOURCES, or give --topic")
-    if topic in settings.person_sources:
-        raise Failed(f"{topic} has persons, not events; name another one with --topic")
+    if topic in settings.person_sources or topic in settings.pair_sources:
+        has = "persons" if topic in settings.person_sources else "distinct ids"
+        raise Failed(f"{topic} has {has}, not events; name another one with --topic")
     its_codec = settings.sources.get(topic) or codec or "plain"
     if codec not in (None, its_codec):
         raise Failed(f"{topic} is read as {its_codec}, not as {codec}; change the setting MUSTER_SOURCES or --codec")

@@ -1,11 +1,18 @@
 """Whose each event is, as SQL: its own person's, else its distinct id's newest, else the one named like it.
 
+A distinct id's newest is what an event says that names it with a person, or that tells it as another id of its own
+person (`codecs.other_ids`), whichever has the highest (time, person): as in the store. An event of the latter kind that
+names no person is her's whom its distinct id has by the former; live, whom it had by then.
+
 Statements and parts of them over `events` as a HistorySource describes it, of the team in the parameter `team`.
 """
 
 from __future__ import annotations
 
+from cohort_store.subjects import ID_BYTES_MAX
 from processors.clickhouse.history_source import HistorySource
+from processors.clickhouse.translation import literals
+from processors.codecs.other_ids import ANYBODYS, OTHER_ID_IN
 
 OF_TEAM = "team_id = {team:UInt32}"
 PERSON = "multiIf(person_id != '', person_id, owner != '', owner, distinct_id)"
@@ -19,12 +26,45 @@ def begins(source: HistorySource) -> str:
     )
 
 
+_AT = "toUnixTimestamp64Milli(timestamp)"
+_WORDS = [f"event = {literals.text(event)}, {literals.text(word)}" for event, word in OTHER_ID_IN.items()]
+_WORD = f"multiIf({', '.join(_WORDS)}, '')"
+_TYPE = f"JSONType(properties, {_WORD})"
+_AS_TEXT = f"{_TYPE} = 'String', JSONExtractString(properties, {_WORD})"
+_OTHER_ID = f"multiIf({_AS_TEXT}, {_TYPE} IN ('Int64', 'UInt64'), JSONExtractRaw(properties, {_WORD}), '')"
+_IS_SOMEBODYS = " AND ".join(
+    [
+        "other_id NOT IN ('', distinct_id)",
+        f"length(other_id) <= {ID_BYTES_MAX} AND position(other_id, '\\0') = 0",
+        f"lower(other_id) NOT IN {literals.texts(ANYBODYS)}",
+        f"lower(distinct_id) NOT IN {literals.texts(ANYBODYS)}",
+    ]
+)
+
+
 def paired(condition: str = OF_TEAM) -> str:
-    """The step `paired`: the person of each distinct id, by the events that a condition holds for."""
-    return f"""paired AS (
-    SELECT distinct_id, argMax(person_id, (timestamp, person_id)) AS owner
+    """The steps up to `paired`: the person of each distinct id, by the events that a condition holds for."""
+    return f"""named AS (
+    SELECT distinct_id, max(({_AT}, person_id)) AS latest
     FROM events
     WHERE {condition} AND person_id != '' AND distinct_id != ''
+    GROUP BY distinct_id
+),
+told AS (
+    SELECT distinct_id, person_id, {_AT} AS told_ms, {_OTHER_ID} AS other_id
+    FROM events
+    WHERE {condition} AND event IN {literals.texts(OTHER_ID_IN)} AND distinct_id != '' AND {_IS_SOMEBODYS}
+),
+paired AS (
+    SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
+    FROM (
+        SELECT distinct_id, latest FROM named
+        UNION ALL
+        SELECT
+            other_id AS distinct_id,
+            (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
+        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+    )
     GROUP BY distinct_id
 )"""  # noqa: S608 - parts of ours
 
@@ -49,14 +89,7 @@ def owned(source: HistorySource, condition: str = "true") -> str:
 
 def pairs(source: HistorySource) -> str:
     """The person of every distinct id, and when an event named her last."""
-    return source.statement(f"""SELECT distinct_id, latest.2, latest.1
-FROM (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE {OF_TEAM} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-)
-""")  # noqa: S608 - parts of ours
+    return source.statement("SELECT distinct_id, newest.2, newest.1\nFROM paired\n", paired())
 
 
 def stated(source: HistorySource) -> str:

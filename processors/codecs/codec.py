@@ -9,6 +9,7 @@ from cohort_store.settings import Settings
 from processors.codecs.event import Event, Limits
 from processors.codecs.plain import PlainCodec
 from processors.codecs.posthog import PostHogCodec
+from processors.codecs.posthog_distinct_id import PairState, PostHogDistinctIdCodec
 from processors.codecs.posthog_person import PersonState, PostHogPersonCodec
 
 
@@ -32,8 +33,17 @@ class PersonCodec(Protocol):
         ...
 
 
+class PairCodec(Protocol):
+    """Reads one topic's messages, each of them whose a distinct id is."""
+
+    def decode(self, raw: bytes) -> PairState:
+        """The pair. Raises BadEvent for every message that is none; never anything else."""
+        ...
+
+
 _CODECS: Mapping[str, Callable[[Limits], EventCodec]] = {"plain": PlainCodec, "posthog": PostHogCodec}
 _PERSON_CODECS: Mapping[str, Callable[[Limits], PersonCodec]] = {"posthog_person": PostHogPersonCodec}
+_PAIR_CODECS: Mapping[str, Callable[[Limits], PairCodec]] = {"posthog_distinct_id": PostHogDistinctIdCodec}
 
 
 def codecs_of(settings: Settings) -> dict[str, EventCodec]:
@@ -46,3 +56,9 @@ def person_codecs_of(settings: Settings) -> dict[str, PersonCodec]:
     """The codec of each source of persons."""
     limits = Limits(settings.future_ms_max, settings.event_bytes_max)
     return {topic: _PERSON_CODECS[name](limits) for topic, name in settings.person_sources.items()}
+
+
+def pair_codecs_of(settings: Settings) -> dict[str, PairCodec]:
+    """The codec of each source of distinct ids."""
+    limits = Limits(settings.future_ms_max, settings.event_bytes_max)
+    return {topic: _PAIR_CODECS[name](limits) for topic, name in settings.pair_sources.items()}

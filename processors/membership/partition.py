@@ -15,6 +15,8 @@ from processors.membership.progress import ProgressClock, Reading
 from processors.membership.shards import Shard, Work
 
 DELTAS = "muster.deltas"
+NOBODYS_KEPT_MS = 365 * 24 * 3_600_000
+"""How long a distinct id that became nobody's is kept from older pairs: longer than topics keep those."""
 _NO_OFFSET = Offset(-1, b"")
 
 
@@ -111,7 +113,8 @@ def _put(work: Work, deltas: Sequence[Delta], message: DeltaMessage) -> None:
             continue
         for name, version, value in delta.registers:
             if name == PERSON_REGISTER:
-                work.distinct_ids.append(DistinctIdWrite(subject.team, subject.id, value, version))
+                kept_ms = 0 if value else NOBODYS_KEPT_MS
+                work.distinct_ids.append(DistinctIdWrite(subject.team, subject.id, value, version, kept_ms))
     if message.is_seeds:
         work.seeded.update(delta.subject for delta in deltas)
     elif message.mended is not None:

@@ -16,6 +16,7 @@ from cohort_store.person_updates import NO_UPDATE, written
 from cohort_store.records import Register
 from cohort_store.static_lists import write_of
 from processors.codecs.event import Event
+from processors.codecs.other_ids import OTHER_ID_IN, alias_in
 from processors.offline.definitions import Asked
 from processors.offline.event_rows import EventRow, event_of, is_of, look_at, may_tell_of_person
 from processors.offline.identities import Identities
@@ -85,7 +86,8 @@ class Log:
                 try:
                     if not is_of(row, team):
                         continue
-                    if of is not None and not of(row.event) and not (named and may_tell_of_person(row)):
+                    is_wanted = of is None or of(row.event) or row.event in OTHER_ID_IN
+                    if not is_wanted and not (named and may_tell_of_person(row)):
                         self._known(*look_at(row))
                         continue
                     event = event_of(row, team)
@@ -94,6 +96,7 @@ class Log:
                     self._refuse(path, BadLine(number, error.detail))
                     continue
                 if self._known(event.person_id, event.distinct_id, event.time_ms):
+                    self._identify(event, path, number)
                     self._told.write(event, told.writes)
                     for problem in told.refused:
                         self._refuse(path, BadLine(number, problem))
@@ -118,6 +121,14 @@ class Log:
             for member in everybody.intersection(members):
                 told.setdefault(member, {})[name] = (version, text)
         return told
+
+    def _identify(self, event: Event, path: Path, number: int) -> None:
+        """Take in which other id the event tells."""
+        if event.event in OTHER_ID_IN:
+            try:
+                self.identities.tell(alias_in(event))
+            except BadEvent as error:
+                self._refuse(path, BadLine(number, error.detail))
 
     def _known(self, person: str | None, distinct_id: str | None, time_ms: int) -> bool:
         """Take in whom an event names, whenever it is dated; whether it counts by now."""

@@ -1,7 +1,8 @@
 """One batch: messages read, judged, and turned into deltas.
 
 Every message ends in exactly one way, which is counted: `unwanted` by name and dropped unread, of an
-`unknown_team`, `unmatched` by any selector, `routed`, or `refused` as a dead letter. One whose number is negative,
+`unknown_team`, `unmatched` by any selector, `routed`, or `refused` as a dead letter. Which other ids an event says to
+be its person's is told beside that. One whose number is negative,
 though a definition says that it never is, is refused and counts all the same wherever that number does not.
 """
 
@@ -11,15 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cohort_store.deltas import PERSON_REGISTER, Delta, DeltaEntry, RegisterWrite
+from cohort_store.deltas import Delta, DeltaEntry, RegisterWrite
 from cohort_store.errors import BadEvent
 from cohort_store.person_updates import NO_UPDATE, state_of
-from cohort_store.subjects import DISTINCT_ID, PERSON, Subject
-from processors.codecs.codec import EventCodec, PersonCodec
+from cohort_store.subjects import PERSON, Subject
+from processors.codecs.codec import EventCodec, PairCodec, PersonCodec
 from processors.codecs.event import Event, Reason
+from processors.codecs.other_ids import OTHER_ID_IN, Alias, alias_in
 from processors.codecs.posthog_person import PersonState
 from processors.codecs.telling import may_tell_of_person
 from processors.kafka.dead_letters import DeadLetter
+from processors.router.identities import pair_delta, version_of
 from processors.router.packing import Packer
 from processors.router.persons import DistinctId, Persons
 from processors.router.ports import Message, arrival_ms_of
@@ -73,6 +76,7 @@ class Batch:
     tally: Tally = field(default_factory=Tally)
     letters: list[DeadLetter] = field(default_factory=list)
     _waiting: list[_Waiting] = field(default_factory=list)
+    _aliases: list[Alias] = field(default_factory=list)
 
     def read(self, source: Source, messages: Sequence[Message], codec: EventCodec) -> None:
         """Take in messages of one partition."""
@@ -83,7 +87,8 @@ class Batch:
             raw = message.value
             if raw is not None and names is not None:
                 name = peek(raw)
-                if name is not None and name not in names and len(raw) <= bytes_max and not may_tell(raw):
+                is_named = name is None or name in names or name in OTHER_ID_IN
+                if not is_named and len(raw) <= bytes_max and not may_tell(raw):
                     unwanted += 1
                     continue
             self._read_whole(source, message, codec)
@@ -100,10 +105,26 @@ class Batch:
                 if problems:
                     self._refuse(source, message, Reason.BAD_PERSON_PROPERTIES, "; ".join(problems))
 
+    def read_pairs(self, source: Source, messages: Sequence[Message], codec: PairCodec) -> None:
+        """Take in messages of one partition of a source of distinct ids."""
+        for message in messages:
+            try:
+                pair = codec.decode(message.value or b"")
+            except BadEvent as error:
+                self._refuse(source, message, error.reason, error.detail)
+                continue
+            if pair.team not in self.reading.plan.known:
+                self.tally.unknown_team += 1
+                continue
+            self.tally.routed += 1
+            self._tell(pair.team, pair.distinct_id, pair.person_id, version_of(pair))
+
     def unresolved(self) -> list[DistinctId]:
         """The distinct ids whose persons must be asked for."""
         persons, now = self.reading.persons, self.reading.now
-        return [key for key in {each.distinct_id for each in self._waiting} if persons.person_of(key, now) is None]
+        asked = {each.distinct_id for each in self._waiting}
+        asked.update((each.team, each.distinct_id) for each in self._aliases if each.person is None)
+        return [key for key in asked if persons.person_of(key, now) is None]
 
     def resolve(self, found: dict[DistinctId, str | None]) -> None:
         """Give the waiting events to their persons; a distinct id without one is the id of its own person."""
@@ -111,6 +132,9 @@ class Batch:
         for distinct_id, person in found.items():
             if person is not None:
                 persons.learn(distinct_id, person, now)
+        for team, text, named, other, time_ms in self._aliases:
+            self._tell(team, other, named or persons.person_of((team, text), now) or text, time_ms)
+        self._aliases.clear()
         for distinct_id, entries, writes, arrival_ms in self._waiting:
             team, text = distinct_id
             person = persons.person_of(distinct_id, now) or text
@@ -137,6 +161,22 @@ class Batch:
 
     def _route(self, event: Event, arrival_ms: int) -> Sequence[_Refused]:
         """Send what is wanted of the event; what of it is left out."""
+        if event.event in OTHER_ID_IN and event.team in self.reading.plan.known:
+            return [*self._identify(event), *self._route_wanted(event, arrival_ms)]
+        return self._route_wanted(event, arrival_ms)
+
+    def _identify(self, event: Event) -> Sequence[_Refused]:
+        """Let the other id that the event tells be its person's."""
+        self._pair_of(event)
+        try:
+            alias = alias_in(event)
+        except BadEvent as error:
+            return [_Refused(Reason(error.reason), error.detail)]
+        if alias is not None:
+            self._aliases.append(alias)
+        return ()
+
+    def _route_wanted(self, event: Event, arrival_ms: int) -> Sequence[_Refused]:
         team_routes = self.reading.plan.teams.get(event.team)
         if team_routes is None:
             self.tally.unknown_team += 1
@@ -149,7 +189,7 @@ class Batch:
         entries, negative = entries_of(event, routes) if routes else NO_ENTRIES
         writes, problems = told_of_person(event, named) if named else NO_UPDATE
         refused = _refused(problems, negative) if problems or negative is not None else ()
-        self._pair(event)
+        self._pair_of(event)
         if not entries and not writes:
             self.tally.unmatched += 1
             return refused
@@ -174,14 +214,16 @@ class Batch:
             self.tally.unwanted += 1
         return problems
 
-    def _pair(self, event: Event) -> None:
-        """Tell the distinct id's own shard of its person, where that is news."""
-        team, distinct_id, person, time_ms = event.team, event.distinct_id, event.person_id, event.time_ms
-        if distinct_id is None or person is None:
-            return
-        if self.reading.persons.is_news((team, distinct_id), person, time_ms, self.reading.now):
-            write = RegisterWrite(PERSON_REGISTER, time_ms, person)
-            self.packer.add(Delta(Subject(team, DISTINCT_ID, distinct_id), (), (write,)))
+    def _pair_of(self, event: Event) -> None:
+        """Tell the distinct id's own shard of the event's person, where that is news."""
+        if event.distinct_id is not None and event.person_id is not None:
+            team, distinct_id, person, time_ms = event.team, event.distinct_id, event.person_id, event.time_ms
+            if self.reading.persons.is_news((team, distinct_id), person, time_ms, self.reading.now):
+                self.packer.add(pair_delta(team, distinct_id, person, time_ms))
+
+    def _tell(self, team: int, distinct_id: str, person: str, version: int) -> None:
+        self.reading.persons.take((team, distinct_id), person, version, self.reading.now)
+        self.packer.add(pair_delta(team, distinct_id, person, version))
 
 
 def _refused(problems: Sequence[str], negative: str | None) -> list[_Refused]:

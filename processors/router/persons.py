@@ -73,8 +73,19 @@ class Persons:
         self._sent[distinct_id] = _Sent(person, time_ms, time_ms, now + MEMORY_MS)
         return True
 
+    def take(self, distinct_id: DistinctId, person: str, version: int, now: int) -> None:
+        """A pair was sent that is news whatever was sent before: one of those that say whose an id is and nothing else.
+
+        They are few, and their versions need be no times. An empty person: nobody's.
+        """
+        sent = self._sent.get(distinct_id)
+        if sent is None and len(self._sent) >= self._pairs_max:
+            self._sent.popitem(last=False)
+        if sent is None or (version, person) > (sent.seen_ms, sent.person):
+            self._sent[distinct_id] = _Sent(person, version, version, now + MEMORY_MS)
+
     def person_of(self, distinct_id: DistinctId, now: int) -> str | None:
-        """The person, where that is known without asking."""
+        """The person, where that is known without asking; empty where it is known to be nobody's."""
         for known in (self._sent.get(distinct_id), self._found.get(distinct_id)):
             if known is not None and now < known.until_ms:
                 return known.person

@@ -50,6 +50,8 @@ class RouterPlan:
     names: frozenset[str] | None
     """The event names that some team wants; None: all of them."""
     teams: Mapping[int, TeamRoutes]
+    known: frozenset[int] = frozenset()
+    """The teams that have defined anything: whose distinct ids are is told for these."""
 
     @cached_property
     def asks_persons(self) -> bool:
@@ -61,10 +63,11 @@ def compile_routes(plan: Plan) -> RouterPlan:
     """The plan, turned towards event names. A team that wants nothing is not in it."""
     wanting = {team: of_team for team, of_team in plan.teams.items() if of_team.selectors or of_team.person_properties}
     teams = {team: _team_routes(of_team) for team, of_team in wanting.items()}
+    known = frozenset(plan.teams)
     if any(routes.of_any for routes in teams.values()):
-        return RouterPlan(plan.version, None, teams)
+        return RouterPlan(plan.version, None, teams, known)
     names = frozenset(name for routes in teams.values() for name in routes.by_name)
-    return RouterPlan(plan.version, names, teams)
+    return RouterPlan(plan.version, names, teams, known)
 
 
 class Entries(NamedTuple):

@@ -10,7 +10,7 @@ from cohort_store.kafka.registry import RegistryFollower
 from cohort_store.kafka.topics import ensure_topics, muster_topics
 from cohort_store.redis.wiring import connect_reader
 from cohort_store.settings import Settings
-from processors.codecs.codec import codecs_of, person_codecs_of
+from processors.codecs.codec import codecs_of, pair_codecs_of, person_codecs_of
 from processors.kafka.dead_letters import KafkaDeadLetters
 from processors.kafka.event_source import KafkaEventSource
 from processors.kafka.router_sink import KafkaDeltaSink
@@ -52,6 +52,7 @@ async def serve(settings: Settings) -> None:
             codecs_of(settings),
             clock,
             person_codecs_of(settings),
+            pair_codecs_of(settings),
         )
         await Router(parts, router_config(settings)).run()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from time import perf_counter
@@ -19,7 +19,7 @@ from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
 from cohort_store.kafka.registry import Plans
 from processors import metrics
-from processors.codecs.codec import EventCodec, PersonCodec
+from processors.codecs.codec import EventCodec, PairCodec, PersonCodec
 from processors.kafka.dead_letters import DeadLetters
 from processors.router.alignment import Alignment
 from processors.router.batch import Batch, Reading
@@ -61,6 +61,8 @@ class RouterParts:
     clock: Clock
     person_codecs: Mapping[str, PersonCodec] = field(default_factory=dict)
     """Of sources that tell persons' states; where there is one, what events say of persons is not looked at."""
+    pair_codecs: Mapping[str, PairCodec] = field(default_factory=dict)
+    """Of sources that tell whose distinct ids are."""
 
 
 class Router:
@@ -129,14 +131,11 @@ class Router:
 
     async def _route(self, polled: Polled) -> None:
         began_s, now = perf_counter(), self._parts.clock.now_ms()
-        plan, config, person_codecs = self._plan(), self._config, self._parts.person_codecs
-        reading = Reading(plan, self._persons, config.event_bytes_max, now, not person_codecs)
+        plan, config = self._plan(), self._config
+        reading = Reading(plan, self._persons, config.event_bytes_max, now, not self._parts.person_codecs)
         batch = Batch(reading, Packer(config.shards, config.partitions))
         for source, messages in polled.messages.items():
-            if source.topic in person_codecs:
-                batch.read_persons(source, messages, person_codecs[source.topic])
-            else:
-                batch.read(source, messages, self._parts.codecs[source.topic])
+            self._read(batch, source, messages)
         await self._resolve(batch)
         if batch.letters:
             await _persist(lambda: self._parts.dead_letters.send(batch.letters))
@@ -149,6 +148,15 @@ class Router:
         for source, messages in polled.messages.items():
             self._delivered[source] = messages[-1].offset + 1
         _count(batch, messages_out, plan.version, perf_counter() - began_s)
+
+    def _read(self, batch: Batch, source: Source, messages: Sequence[Message]) -> None:
+        parts = self._parts
+        if source.topic in parts.person_codecs:
+            batch.read_persons(source, messages, parts.person_codecs[source.topic])
+        elif source.topic in parts.pair_codecs:
+            batch.read_pairs(source, messages, parts.pair_codecs[source.topic])
+        else:
+            batch.read(source, messages, parts.codecs[source.topic])
 
     async def _resolve(self, batch: Batch) -> None:
         """Ask for the persons of the batch's distinct ids, in one round trip for each PERSONS_ASKED_MAX of them."""

@@ -91,6 +91,18 @@ async def test_persons_and_memberships_looked_up_together_are_those_looked_up_al
     assert await view.reader.look_up([], []) == ([], [])
 
 
+async def test_records_looked_up_together_with_the_rest_are_those_looked_up_alone(view: View) -> None:
+    owner = owner_of_distinct_id(view, 1, "d")
+    first, second, third = some(3, owner.shard)
+    await owner.commit(write(first, b"1", joined=(7,)), write(second, b"2"), distinct_ids=(_PAIR,))
+    pairs, subjects, recorded = [(1, "d"), (1, "e")], [third, first, first], [second, third, first, second]
+    looked = await view.reader.look_up_with_records(pairs, subjects, recorded)
+    assert (looked.persons, looked.memberships) == await view.reader.look_up(pairs, subjects)
+    assert looked.records == await view.reader.records(recorded) == [b"2", None, b"1", b"2"]
+    assert await view.reader.look_up_with_records([], [], [first]) == ([], [], [b"1"])
+    assert await view.reader.look_up_with_records(pairs, [], []) == (["p", None], [], [])
+
+
 async def test_of_a_shard_without_a_position_nothing_can_be_said(view: View) -> None:
     assert await view.reader.memberships([person(0)]) == [Membership(frozenset(), None, 0, False, 0)]
 

@@ -9,7 +9,7 @@ from cohort_store.definitions import parse_cohort
 from cohort_store.flags import parse_flag, plain_flag
 from cohort_store.freshness import CohortView
 from cohort_store.ports import DistinctIdWrite, Membership, MembershipStore, Position, RecordWrite, ShardCommit
-from cohort_store.records import Record, encode_record
+from cohort_store.records import Record, Register, encode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
 from cohort_store.timelines import Timeline
@@ -110,6 +110,7 @@ async def store_people(
     people: Mapping[str, Iterable[int]],
     *,
     lines: Mapping[str, Mapping[int, Timeline]] | None = None,
+    registers: Mapping[str, Mapping[str, Register]] | None = None,
     shards: int = SHARDS,
     pairs: Mapping[str, str] | None = None,
     position: Mapping[str, Any] | None = None,
@@ -117,7 +118,7 @@ async def store_people(
 ) -> None:
     """Commit, once a shard, people with the handles they are stored in, and distinct ids with their persons.
 
-    `lines` has timelines of those who have some.
+    `lines` has timelines, and `registers` properties, of those who have some.
     """
     standing = {"partition": 0, "partitions": 8, "now_ms": NOW_MS, "ready": 1} | dict(position or {})
     held = await store.positions(range(shards))
@@ -125,7 +126,9 @@ async def store_people(
         records = tuple(
             RecordWrite(
                 subject,
-                encode_record(Record(frozenset(handles), (lines or {}).get(subject.id, {}))),
+                encode_record(
+                    Record(frozenset(handles), (lines or {}).get(subject.id, {}), (registers or {}).get(subject.id, {}))
+                ),
                 joined=tuple(handles),
             )
             for subject, handles in ((Subject(1, PERSON, person), tuple(stored)) for person, stored in people.items())

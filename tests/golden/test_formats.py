@@ -34,7 +34,7 @@ from cohort_store.deltas import (
 from cohort_store.errors import BadRecord, Crash, Reject
 from cohort_store.flag_evaluations import FlagEvaluations, decode_evaluations, encode_evaluations
 from cohort_store.plans import conditions_of
-from cohort_store.records import Forgotten, Record, decode_record, encode_record
+from cohort_store.records import Forgotten, Record, decode_record, decode_registers, encode_record
 from cohort_store.registry import Registry, TeamRegistry, decode_registry, encode_registry
 from cohort_store.subjects import Subject, murmur2, shard_of
 from cohort_store.timelines import tag_of
@@ -62,6 +62,7 @@ def test_a_record_is_written_and_read_as_these_very_bytes(row: dict[str, Any]) -
     )
     assert encode_record(record).hex() == row["hex"]
     assert decode_record(bytes.fromhex(row["hex"])) == record
+    assert decode_registers(bytes.fromhex(row["hex"])) == record.registers
 
 
 @pytest.mark.parametrize("row", cases("deltas.json", "message"))

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from cohort_store.deltas import Delta, DeltaMessage, Erasure, RegisterWrite, ShardDeltas, Stretch
+from cohort_store.person_updates import STATES_ABOVE
 from cohort_store.plans import Plan, compile_plan
 from cohort_store.ports import COMMIT_RECORDS_MAX, DistinctIdWrite, Due, Offset
 from cohort_store.records import EMPTY, Forgotten, Record, encode_record
 from cohort_store.subjects import DISTINCT_ID, Subject
-from processors.membership.partition import Partition, Received
+from processors.membership.partition import NOBODYS_KEPT_MS, Partition, Received
 from processors.membership.progress import ProgressClock
 from processors.membership.shards import Step, Work, plan_step
 from tests.membership.shards import (
@@ -119,6 +120,13 @@ def test_her_distinct_id_is_nobodys_for_every_pair_up_to_the_instant() -> None:
         DistinctIdWrite(1, "d", SHE.id, AT),
         DistinctIdWrite(1, "d", "", AT + 1, kept_ms=UNTIL - AT),
     )
+
+
+def test_a_distinct_id_that_its_source_deleted_is_nobodys_for_longer_than_topics_keep_older_pairs() -> None:
+    deleted = Delta(Subject(1, DISTINCT_ID, "d"), (), (RegisterWrite("person", STATES_ABOVE + 101, ""),))
+    step = stepped(taken(of(deleted)), {})
+    nobodys = DistinctIdWrite(1, "d", "", STATES_ABOVE + 101, kept_ms=NOBODYS_KEPT_MS)
+    assert step.commit.distinct_ids == (nobodys,)
 
 
 def test_one_whose_erasure_or_mend_is_done_is_not_erased_or_mended_again_by_the_rest_of_the_work() -> None:

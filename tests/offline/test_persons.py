@@ -55,6 +55,14 @@ def test_a_property_is_what_the_persons_file_says_else_what_events_said_by_now(
     assert ran.json["pro"] == (["ann"] if pro else [])
 
 
+@pytest.mark.parametrize("engine", ["timelines", "clickhouse"])
+def test_what_an_identified_id_did_counts_for_the_person_whom_it_was_told_to_be(tmp_path: Path, engine: str) -> None:
+    anonymous = says(person=None, distinct_id="anon", properties={"$set": {"plan": "pro"}})
+    told = says(NOW, person=None, distinct_id="ann", event="$identify", properties={"$anon_distinct_id": "anon"})
+    ran = asked(tmp_path, [anonymous, told], [], "--strict", "--engine", engine)
+    assert (ran.json["pro"], ran.json["unset"]) == (["ann"], [])
+
+
 def test_of_somebody_without_the_property_it_is_not_set(tmp_path: Path) -> None:
     persons: list[dict[str, Any]] = [{"id": "ann", "properties": {"plan": None}}, {"id": "bob"}]
     persons.append({"id": "cyd", "properties": {"plan": "free"}})

@@ -1,0 +1,52 @@
+"""Requests made up from our own OpenAPI document, right and wrong ones: each is answered as the document says."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from evaluator.http.routes import ROUTES
+from tests.evaluator.serving import TOKEN, Evaluator
+
+EXAMPLES = 40
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CALLERS: tuple[dict[str, str], ...] = ({"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer who"}, {})
+QUESTIONS = [
+    (route.method, route.template, mode)
+    for route in ROUTES
+    for mode in GenerationMode
+    if mode is GenerationMode.POSITIVE or route.operation.parameters or route.operation.request
+]
+"""Of a route that asks for nothing, no wrong request can be made up."""
+
+pytestmark = pytest.mark.slow
+PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
+
+
+@pytest.fixture(scope="module")
+def document(evaluator: Evaluator) -> Any:
+    """The evaluator's document, as the evaluator serves it."""
+    return schemathesis.openapi.from_url(f"{evaluator.url}/openapi.json")
+
+
+@pytest.mark.parametrize(("method", "template", "mode"), QUESTIONS)
+def test_no_answer_is_a_servers_error_or_is_not_in_the_document(
+    document: Any, method: str, template: str, mode: GenerationMode
+) -> None:
+    operation = document[template][method]
+
+    @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def asked(case: schemathesis.Case[Any]) -> None:
+        for headers in CALLERS:
+            case.call_and_validate(headers=headers, checks=CHECKS, timeout=30)
+
+    asked()
