@@ -70,7 +70,7 @@ def assign(
         teams={
             team: each
             for team, each in teams.items()
-            if each.cohorts or each.flags or each.selectors or each.keys or each.group_types
+            if each.cohorts or each.flags or each.selectors or each.group_types
         },
         applied=applied,
         refused="",
@@ -187,7 +187,7 @@ class _Assignment:
         after = tuple(self._cohort(of_key.get(key), known[key], tree, kept) for key, tree in trees.items())
         dropped = [cohort for cohort in before.cohorts if cohort.key not in known and cohort.active]
         gone = (_retired(cohort, self.registry.version + 1) for cohort in dropped)
-        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags), keys=before.keys)
+        return TeamRegistry(team, after, (*before.retired, *gone), selectors, tuple(flags))
 
     def _selectors(
         self, before: TeamRegistry, present: Mapping[str, Node], trees: Mapping[str, tuple[Any, Node]]

@@ -101,8 +101,6 @@ class TeamRegistry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Flags in PostHog's JSON shape, validated by the evaluator's model before they are written."""
     flags_changed_ms: Mapping[str, int] = {}
     """Flag's key → the instant from which on it is as it is; without those that are older than this is kept."""
-    keys: tuple[AccessKey, ...] = ()
-    """Who may ask the evaluator for what, those that count no more for a while included."""
     group_types: Mapping[str, int] = {}
     """The number of each group type, by its name."""
 
@@ -131,6 +129,8 @@ class Registry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Id of the last apply that control compiled, or refused, up to this version."""
     refused: str = ""
     """Why that apply was refused; empty where it was compiled. The definitions before it stay in force."""
+    keys: tuple[AccessKey, ...] = ()
+    """Who may ask the evaluator for what, of all teams; those that count no more for a while too."""
 
     def team(self, team: int) -> TeamRegistry:
         """The team's registry; empty where it has defined nothing."""
@@ -144,18 +144,6 @@ class Registry(msgspec.Struct, frozen=True, omit_defaults=True):
     def partitions(self) -> Iterable[tuple[str, int]]:
         """Every (source topic, partition)."""
         return ((topic, partition) for topic, numbers in self.sources.items() for partition in numbers)
-
-
-def with_keys(registry: Registry, keys: Iterable[AccessKey]) -> Registry:
-    """The registry with exactly these keys in place of those that it has."""
-    by_team: dict[int, list[AccessKey]] = {}
-    for key in keys:
-        by_team.setdefault(key.team, []).append(key)
-    teams = {
-        team: msgspec.structs.replace(registry.team(team), keys=tuple(by_team.get(team, ())))
-        for team in sorted({*registry.teams, *by_team})
-    }
-    return msgspec.structs.replace(registry, teams=teams)
 
 
 def check_shards(registry: Registry, configured: int) -> None:

@@ -60,7 +60,7 @@ def compile_catalog(registry: Registry) -> Catalog:
     return Catalog(
         registry.version,
         {team: _compile_team(of_team, registry.version) for team, of_team in registry.teams.items()},
-        keyring_of(key for of_team in registry.teams.values() for key in of_team.keys),
+        keyring_of(registry.keys),
     )
 
 

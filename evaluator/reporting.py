@@ -68,19 +68,30 @@ class EvaluationReporter:
         self._interval_s = interval_s
         self._unsent: Sequence[FlagEvaluations] = ()
         self._pause_s = 0.0
-        self._due_s = 0.0
         self._away = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the log did not confirm the batch under way when it was sent last."""
+        return self._away
 
     async def run(self) -> None:
         """Report until cancelled."""
-        now_s = asyncio.get_running_loop().time
-        self._due_s = now_s() + self._interval_s
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_folding(), name="folding of evaluations")
+            if self._interval_s:
+                group.create_task(self._keep_sending(), name="sending of evaluations")
+
+    async def _keep_folding(self) -> None:
         while True:
             await asyncio.sleep(min(FOLD_S, self._interval_s or FOLD_S))
             self._fold()
-            if self._interval_s and now_s() >= self._due_s:
-                sent = await self._send()
-                self._due_s = now_s() + (self._interval_s if sent else self._pause_s)
+
+    async def _keep_sending(self) -> None:
+        """A task of its own, since a log that is slow to answer must not keep metrics waiting."""
+        while True:
+            await asyncio.sleep(self._pause_s or self._interval_s)
+            await self._send()
 
     async def close(self) -> None:
         """Send what is counted, once and for a short while, and disconnect."""

@@ -7,11 +7,9 @@ import gc
 import logging
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
@@ -23,19 +21,14 @@ from prometheus_client import disable_created_metrics
 from cohort_store.clocks import Clock, clock_from
 from cohort_store.errors import Crash
 from cohort_store.flag_evaluations import EvaluationBook
-from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
-from evaluator.access import Access
 from evaluator.capturing import capturing_of
 from evaluator.coalescing import CoalescingReader
 from evaluator.continuity import Continuity
 from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
-from evaluator.http.callers import parse_networks
-from evaluator.http.doorway import Doorway
-from evaluator.http.refusals import RefusalReport
+from evaluator.http.entrance import doorway_of, gate_of, tls_files_of
 from evaluator.http.service import Service
-from evaluator.limits import RateLimiter
 from evaluator.metrics import Metrics
 from evaluator.past import PastMemberships
 from evaluator.registry import RegistryFollower
@@ -73,13 +66,7 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with service(settings) as parts:
-        doorway = Doorway(
-            RefusalReport(parts.metrics),
-            origins=settings.cors_origins,
-            pace=_limiter(settings.rate_address_per_s, settings),
-            proxies=parse_networks(settings.trusted_proxies),
-        )
-        await serve(Application(parts, doorway=doorway), settings)
+        await serve(Application(parts, doorway=doorway_of(settings, parts.metrics)), settings)
 
 
 @asynccontextmanager
@@ -108,13 +95,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
                 clock=clock,
                 metrics=metrics,
                 tally=tally,
-                access=access_of(settings),
+                gate=gate_of(settings, registry, clock),
                 shards=settings.shards,
                 stale_after_ms=settings.max_hold_ms,
                 continuity=Continuity(hash_keys),
                 past=history.past,
                 book=history.book,
-                key_limit=_limiter(settings.rate_key_per_s, settings),
                 capturing=capturing,
             )
     finally:
@@ -156,7 +142,7 @@ async def counting(settings: Settings, metrics: Metrics, clock: Clock) -> AsyncI
     """Where answers are counted, with what tells Kafka and metrics of it in the background. Starts without Kafka."""
     from evaluator.kafka.evaluation_log import KafkaEvaluationLog
 
-    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka)
+    tally, log = EvaluationTally(), KafkaEvaluationLog(settings.kafka, settings.topic_replication)
     reporter = EvaluationReporter(
         tally, log, EvaluationMetrics(metrics.registry).folded, clock, interval_s=settings.evaluations_interval_s
     )
@@ -174,7 +160,7 @@ async def serve(application: Application | RsgiHandler, settings: Settings) -> N
 
     Raises Crash for an address that cannot be listened on, or that somebody listens on already.
     """
-    certificate, key = _tls_files(settings)
+    certificate, key = tls_files_of(settings)
     address = _free_address(settings.evaluator_host, settings.evaluator_port)
     server = Server(
         application,
@@ -194,31 +180,6 @@ async def serve(application: Application | RsgiHandler, settings: Settings) -> N
         loop.add_signal_handler(number, server.stop)
     logger.info("serving %s on %s port %d", "https" if certificate else "http", address, settings.evaluator_port)
     await server.serve()
-
-
-def access_of(settings: Settings) -> Access:
-    """What the settings open. Raises Crash where the file of the owner's key is not there, or holds no key."""
-    owners = read_secret_key(Path(settings.secret_key_file)) if settings.secret_key_file else None
-    return Access(settings.tokens, owners)
-
-
-def _limiter(per_s: float, settings: Settings) -> RateLimiter | None:
-    return RateLimiter(per_s, settings.rate_burst_s) if per_s else None
-
-
-def _tls_files(settings: Settings) -> tuple[Path | None, Path | None]:
-    """The server's certificate and key. Raises Crash where they cannot be read, or are no pair."""
-    if not settings.tls_certificate:
-        return None, None
-    certificate, key = Path(settings.tls_certificate), Path(settings.tls_key)
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
-        raise Crash(
-            f"TLS cannot be served with {certificate} and {key} ({error}): let MUSTER_TLS_CERTIFICATE name a PEM file "
-            "with the certificate and those that signed it, and MUSTER_TLS_KEY one with its key, without a password"
-        ) from None
-    return certificate, key
 
 
 def _free_address(host: str, port: int) -> str:

@@ -195,9 +195,8 @@ def registry_values(registry: Registry) -> dict[Name, bytes]:
     for team in registry.teams.values():
         found |= {Name(COHORT, team.team, cohort.key): canonical(cohort.source) for cohort in team.cohorts}
         found |= {Name(FLAG, team.team, flag["key"]): canonical(flag) for flag in team.flags}
-        found |= {Name(KEY, team.team, key.id): canonical(key) for key in team.keys}
         found |= {Name(GROUP_TYPE, team.team, name): canonical(index) for name, index in team.group_types.items()}
-    return found
+    return found | {Name(KEY, key.team, key.id): canonical(key) for key in registry.keys}
 
 
 def lists_needed(registry: Registry) -> dict[TeamList, int]:

@@ -21,6 +21,7 @@ DEAD_LETTERS = "muster.dlq"
 AUDIT = "muster.audit"
 
 PARTITIONS_DEFAULT = 8
+FLAG_EVALUATIONS_PARTITIONS = 1
 MESSAGE_BYTES_MAX = 1_048_576
 # A dead letter carries the refused message whole, and what was wrong with it in headers.
 DEAD_LETTER_BYTES_MAX = 4 * MESSAGE_BYTES_MAX
@@ -71,7 +72,7 @@ def muster_topics(partitions: int = PARTITIONS_DEFAULT) -> tuple[TopicSpec, ...]
         TopicSpec(DEFINITIONS, 1, compacted=True),
         TopicSpec(REGISTRY, 1, compacted=True, bytes_max=REGISTRY_BYTES_MAX),
         TopicSpec(MEMBERSHIP_CHANGES, partitions),
-        TopicSpec(FLAG_EVALUATIONS, 1),
+        TopicSpec(FLAG_EVALUATIONS, FLAG_EVALUATIONS_PARTITIONS),
         TopicSpec(DEAD_LETTERS, 1, bytes_max=DEAD_LETTER_BYTES_MAX),
         TopicSpec(AUDIT, 1, endless=True),
     )

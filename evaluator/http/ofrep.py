@@ -3,8 +3,8 @@
 The context's `targetingKey` is the distinct id. `groups` and `groupProperties`, where they are objects, are what they
 are in `POST /flags`; every other attribute is a property of the person.
 
-A failure has OFREP's body whatever its status, so that a provider's log says what is wrong. Only what is refused before
-a handler sees it (a body that is too long, a path that nobody serves) has the body of all other APIs.
+A failure has OFREP's body, so that a provider's log says what is wrong. What is refused for who asks (401, 403, 429:
+OFREP leaves their bodies open) or before a handler sees it (a body that is too long) has the body of all other APIs.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from evaluator.resolution import worst
 
 ETAG_BYTES = 12
 
+ACCESS = (401, 403, 429)
+"""Refusals that are counted and told where every API's are."""
+
 
 class ErrorCode(StrEnum):
     """OpenFeature's error codes, those that a service can find."""
@@ -39,7 +42,7 @@ class ErrorCode(StrEnum):
     INVALID_CONTEXT = "INVALID_CONTEXT"
     FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
     GENERAL = "GENERAL"
-    """Everything else: access, and flags that this evaluator cannot read."""
+    """Everything else: above all, flags that this evaluator cannot read."""
 
 
 class EvaluationRequest(msgspec.Struct):
@@ -129,13 +132,15 @@ async def _answered(evaluating: Awaitable[Response], key: str | None = None) -> 
     except Refused as refused:
         status, code, details, headers = refused.status, refused.code, str(refused), refused.headers
     except Problem as problem:
+        if problem.status in ACCESS:
+            raise
         status, code, details, headers = problem.status, ErrorCode.GENERAL, problem.body.detail, problem.headers
     failure = EvaluationFailure(code, details, msgspec.UNSET if key is None else key)
     return msgspec.structs.replace(answer(failure, status), headers=headers)
 
 
 def _catalog(service: Service, request: Request) -> TeamCatalog:
-    """The catalog of the token's team: a bearer's, or of X-API-Key. Raises Problem 401 and 503."""
+    """The catalog of the token's team: a bearer's, or of X-API-Key. Raises Problem as `team_of` does."""
     scheme, _, bearer = (request.headers.get("authorization") or "").partition(" ")
     attr, token = "authorization", bearer.strip() if scheme.lower() == "bearer" else ""
     if not token:

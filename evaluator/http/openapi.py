@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from cohort_store.access_keys import PUBLIC_RIGHTS, Right
 from evaluator.http.messages import ProblemBody
 
 _STATUS = {
@@ -48,8 +49,8 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[int, ...] = ()
     secured: bool = False
-    token_in_query: bool = False
-    """Whether the query may bring it too: public tokens only."""
+    right: Right | None = None
+    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
     unready: bool = False
     """Whether 503 comes with the answer's own body."""
     media: str = "text/plain"
@@ -106,8 +107,9 @@ def _operation(method: str, template: str, operation: Operation) -> dict[str, An
         content = {"application/json": {"schema": _ref(operation.request)}}
         described["requestBody"] = {"required": True, "content": content}
     if operation.secured:
-        schemes = [scheme for scheme in operation.schemes if scheme != "token" or operation.token_in_query]
-        described["security"] = [{scheme: []} for scheme in schemes]
+        # Secret keys stay out of addresses.
+        is_public = operation.right in PUBLIC_RIGHTS
+        described["security"] = [{scheme: []} for scheme in operation.schemes if scheme != "token" or is_public]
     return described
 
 
@@ -130,8 +132,10 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": content}}
     if operation.unready:
         responses["503"] = {"description": "Not ready; the body says why", "content": content}
-    for status in sorted({*operation.problems, *operation.failures}):
-        bodies: list[type[msgspec.Struct]] = [ProblemBody] if status in operation.problems else []
+    denials = () if operation.right is None else (401, 403, 429)
+    problems = {*operation.problems, *denials}
+    for status in sorted({*problems, *operation.failures}):
+        bodies: list[type[msgspec.Struct]] = [ProblemBody] if status in problems else []
         bodies += [operation.failure] if operation.failure and status in operation.failures else []
         schemas = [_ref(body) for body in bodies]
         failed = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}

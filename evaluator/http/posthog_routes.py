@@ -17,6 +17,7 @@ DEFINITIONS = openapi.Operation(
     problems=(401, 503),
     empty=(304,),
     secured=True,
+    right=Right.READ_DEFINITIONS,
 )
 REMOTE_CONFIG = openapi.Operation(
     "The payload of a flag that is on, as a text that holds JSON",
@@ -28,6 +29,7 @@ REMOTE_CONFIG = openapi.Operation(
     ),
     problems=(401, 404),
     secured=True,
+    right=Right.READ_DEFINITIONS,
 )
 
 LEGACY_EVENTS = openapi.Operation(
@@ -37,6 +39,7 @@ LEGACY_EVENTS = openapi.Operation(
     request=capture.EventsRequest,
     parameters=(openapi.Parameter("compression", "query", "gzip or base64: the body is packed."),),
     problems=(400, 401, 408, 413, 415, 503),
+    right=Right.CAPTURE,
 )
 EVENTS = openapi.Operation(
     "Events into the source topic, with an answer for each by its uuid: `ok`, or `drop` with the reason",
@@ -44,6 +47,7 @@ EVENTS = openapi.Operation(
     request=capture.BatchRequest,
     problems=(400, 401, 408, 413, 415, 503),
     secured=True,
+    right=Right.CAPTURE,
 )
 
 SDK_CONFIG = openapi.Operation(
@@ -51,25 +55,24 @@ SDK_CONFIG = openapi.Operation(
     local_evaluation.SdkConfig,
     parameters=(openapi.Parameter("token", "path", "The project's token."),),
     problems=(401, 503),
+    right=Right.EVALUATE,
 )
 
 READS = (
-    ("GET", "/flags/definitions", local_evaluation.get_definitions, DEFINITIONS, Right.READ_DEFINITIONS),
+    ("GET", "/flags/definitions", local_evaluation.get_definitions, DEFINITIONS),
     (
         "GET",
         "/api/feature_flag/local_evaluation",
         local_evaluation.get_local_evaluation,
         DEFINITIONS,
-        Right.READ_DEFINITIONS,
     ),
     (
         "GET",
         "/api/projects/{project}/feature_flags/{key}/remote_config",
         local_evaluation.get_remote_config,
         REMOTE_CONFIG,
-        Right.READ_DEFINITIONS,
     ),
-    ("GET", "/array/{token}/config", local_evaluation.get_sdk_config, SDK_CONFIG, Right.EVALUATE),
+    ("GET", "/array/{token}/config", local_evaluation.get_sdk_config, SDK_CONFIG),
 )
 WRITES = (
     *(("POST", path, capture.post_legacy, LEGACY_EVENTS) for path in ("/batch", "/capture", "/e", "/i/v0/e")),

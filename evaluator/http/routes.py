@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from cohort_store.access_keys import PUBLIC_RIGHTS, Right
+from cohort_store.access_keys import Right
 from evaluator.http import (
     cohorts,
     explain,
@@ -38,20 +38,16 @@ class Route:
     """A path, in which `{name}` stands for one segment."""
     handler: Handler
     operation: openapi.Operation
-    right: Right | None = None
-    """What a token or key must have to ask; None: everybody may, and no rate limit counts it."""
     body_bytes_max: int = BODY_BYTES_MAX
 
-    def described(self) -> openapi.Operation:
-        """The operation, with what may be answered to everybody who needs a right."""
-        if self.right is None:
-            return self.operation
-        problems = tuple(sorted({*self.operation.problems, 401, 403, 429}))
-        return replace(self.operation, problems=problems, token_in_query=self.right in PUBLIC_RIGHTS)
+    @property
+    def right(self) -> Right | None:
+        """What a token or key must have to ask; None: everybody may."""
+        return self.operation.right
 
 
 async def get_openapi(_service: Service, _request: Request) -> Response:
-    return Response(200, openapi.document([(each.method, each.template, each.described()) for each in ROUTES]))
+    return Response(200, openapi.document([(each.method, each.template, each.operation) for each in ROUTES]))
 
 
 _MUSTER = openapi.Parameter("muster", "query", "1: add the block `muster`; so does the header X-Muster.")
@@ -77,8 +73,8 @@ ROUTES: tuple[Route, ...] = (
             request=flag_request.FlagsRequest,
             parameters=_ASKING_FLAGS,
             problems=(400, 401, 408, 413, 415, 503),
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -90,8 +86,8 @@ ROUTES: tuple[Route, ...] = (
             request=flag_request.FlagsRequest,
             parameters=_ASKING_FLAGS,
             problems=(400, 401, 408, 413, 415, 503),
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -102,14 +98,14 @@ ROUTES: tuple[Route, ...] = (
             ofrep.BulkAnswer,
             request=ofrep.EvaluationRequest,
             parameters=(openapi.Parameter("If-None-Match", "header", "The ETag of the answer that the client has."),),
-            problems=(408, 413, 503),
+            problems=(401, 408, 413, 503),
             failure=ofrep.EvaluationFailure,
-            failures=(400, 401, 415, 503),
+            failures=(400, 415, 503),
             empty=(304,),
             secured=True,
             schemes=("bearer", "key"),
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -120,13 +116,13 @@ ROUTES: tuple[Route, ...] = (
             Resolution,
             request=ofrep.EvaluationRequest,
             parameters=(openapi.Parameter("key", "path", "The flag's key."),),
-            problems=(408, 413, 503),
+            problems=(401, 408, 413, 503),
             failure=ofrep.EvaluationFailure,
-            failures=(400, 401, 404, 415, 503),
+            failures=(400, 404, 415, 503),
             secured=True,
             schemes=("bearer", "key"),
+            right=Right.EVALUATE,
         ),
-        Right.EVALUATE,
     ),
     Route(
         "POST",
@@ -138,8 +134,8 @@ ROUTES: tuple[Route, ...] = (
             explain.ExplainAnswer,
             request=explain.ExplainRequest,
             problems=(400, 401, 404, 409, 413, 415, 503),
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -150,8 +146,8 @@ ROUTES: tuple[Route, ...] = (
             "are empty, complete or gone; each with its evidence and a clean-up prompt for a coding assistant",
             stale.StaleAnswer,
             problems=(401, 503),
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     Route(
         "GET",
@@ -162,8 +158,8 @@ ROUTES: tuple[Route, ...] = (
             cohorts.CohortsAnswer,
             problems=(401, 503),
             secured=True,
+            right=Right.READ_DEFINITIONS,
         ),
-        Right.READ_DEFINITIONS,
     ),
     Route(
         "GET",
@@ -177,8 +173,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(_KEY, _LIMIT, _CURSOR),
             problems=(400, 401, 404, 409, 503),
             secured=True,
+            right=Right.READ_MEMBERS,
         ),
-        Right.READ_MEMBERS,
     ),
     Route(
         "GET",
@@ -190,8 +186,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(_DISTINCT_ID,),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -203,8 +199,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -217,8 +213,8 @@ ROUTES: tuple[Route, ...] = (
             parameters=(openapi.Parameter("id", "path", "The person's id."), _DISTINCT_ID),
             problems=(400, 401, 503),
             secured=True,
+            right=Right.READ_PERSONS,
         ),
-        Right.READ_PERSONS,
     ),
     Route(
         "GET",
@@ -236,11 +232,11 @@ ROUTES: tuple[Route, ...] = (
             ),
             problems=(400, 401, 404, 409, 503),
             secured=True,
+            right=Right.EXPLAIN,
         ),
-        Right.EXPLAIN,
     ),
     *(Route(*each) for each in posthog_routes.READS),
-    *(Route(*each, Right.CAPTURE, posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
+    *(Route(*each, posthog_routes.BATCH_BYTES_MAX) for each in posthog_routes.WRITES),
     Route("GET", "/health", health.get_health, openapi.Operation("Whether the process is alive", health.Health)),
     Route(
         "GET",

@@ -248,8 +248,9 @@ async def _evaluator(settings: Settings) -> list[Finding]:
     if not settings.evaluator_port:
         detail = "listens on a port that the system chooses, so that it cannot be asked here"
         return [Finding("evaluator", Verdict.NOTE, detail, "set MUSTER_EVALUATOR_PORT to a port")]
-    url = url_of(settings.evaluator_host, settings.evaluator_port, "/ready")
-    status, body = await asyncio.to_thread(get, url)
+    certificate = settings.tls_certificate
+    url = url_of(settings.evaluator_host, settings.evaluator_port, "/ready", secure=bool(certificate))
+    status, body = await asyncio.to_thread(get, url, certificate)
     if status != HTTPStatus.OK:
         return [Finding("evaluator", Verdict.WRONG, f"answers that it is not ready: {body[:300]}", "see its log")]
     return [Finding("evaluator", Verdict.WELL, f"ready at {url.removesuffix('/ready')}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -63,7 +64,7 @@ def flag(  # noqa: PLR0913 - a command has an argument for each option
     if at is not None:
         body["at"] = format_instant(instant_of(at, "--at"))
     found = run_async(ask(shared.settings(), "/flags/explain", body))
-    shared.answer(found, lambda console: _show(console, found, key))
+    shared.answer(found, lambda console: _show(console, found, key, body["memberships"]))
 
 
 def _property(text: str) -> tuple[str, Any]:
@@ -76,6 +77,10 @@ def _property(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _show(console: Console, found: dict[str, Any], key: str) -> None:
+def _show(console: Console, found: dict[str, Any], key: str, given: Iterable[str]) -> None:
     for line in lines_of(found, key):
         console.print(line, markup=False)
+    asked = found.get("cohorts", {}).values()
+    for cohort in given:
+        if not any(cohort in (each["key"], str(each["id"])) for each in asked):
+            console.print(f"The flag does not ask cohort {cohort}.", markup=False)

@@ -108,3 +108,4 @@ def _show(installation: Installation, shared: Invocation) -> None:
     console = output()
     console.print(table)
     console.print(f"\nMuster is up on {installation.folder} (settings: {CONFIGURATION_FILE} there). Ctrl-C ends it.")
+    console.print(f"A secret key with every right is in {installation.settings.secret_key_file}.")

@@ -20,7 +20,7 @@ from cohort_store.flag_changes import dated
 from cohort_store.flags import plain_flag
 from cohort_store.kafka.topics import REGISTRY_BYTES_MAX
 from cohort_store.ports import RegistryMirror
-from cohort_store.registry import Registry, check_shards, decode_registry, encode_registry, with_keys
+from cohort_store.registry import Registry, check_shards, decode_registry, encode_registry
 from processors.control.registry_log import RegistryLog
 from processors.definition_changes import (
     Applied,
@@ -55,7 +55,7 @@ def compiled(registry: Registry, applied: Applied, now: int) -> Registry:
 
     Its access keys take force in any case: a key that was revoked must not live on because a cohort is refused.
     """
-    registry = with_keys(registry, keys_in(applied.values))
+    registry = msgspec.structs.replace(registry, keys=tuple(keys_in(applied.values)))
     try:
         definitions = parse_values(applied.values)
         check_whole(definitions, cohort_ids(registry))

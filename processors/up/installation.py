@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from cohort_store.settings import Settings
 from processors.embedded.child import LOOPBACK, ChildSpec, choose_port, exchange
 from processors.embedded.errors import PartFailed
 from processors.embedded.folder import FolderLock
+from processors.own_certificate import context_trusting
 from processors.roles import WIRINGS
 from processors.up.column import EmbeddedColumn, PartPorts
 from processors.up.configuration import CONFIGURATION_FILE, environment_of, write_configuration
@@ -148,7 +150,8 @@ class Installation:
         return ports
 
     def _role_url(self, role: str) -> str:
-        url = f"http://{LOOPBACK}:{self._role_port(role)}"
+        is_secure = role == "evaluator" and self.settings.tls_certificate
+        url = f"{'https' if is_secure else 'http'}://{LOOPBACK}:{self._role_port(role)}"
         return f"{url}/metrics" if role in self._metrics else url
 
     def _role_port(self, role: str) -> int:
@@ -159,7 +162,9 @@ class Installation:
         """Control and evaluator answer requests; what the workers do shows in the shards' positions."""
         if role not in ("control", "evaluator"):
             return _runs
-        port = self._role_port(role)
+        port, certificate = self._role_port(role), self.settings.tls_certificate
+        if role == "evaluator" and certificate:
+            return lambda: _answers_tls(port, certificate)
         return lambda: _answers_http(port)
 
     def _spec(self, role: str) -> ChildSpec:
@@ -181,6 +186,17 @@ class Installation:
 
 def _runs() -> bool:
     return True
+
+
+def _answers_tls(port: int, certificate: str) -> bool:
+    try:
+        with (
+            socket.create_connection((LOOPBACK, port), timeout=1.0) as connection,
+            context_trusting(certificate).wrap_socket(connection),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def _answers_http(port: int) -> bool:

@@ -13,7 +13,7 @@ import redis
 from cohort_store.access_keys import AccessKey, Right
 from cohort_store.clocks import FileClock
 from cohort_store.errors import Crash
-from cohort_store.registry import Registry, with_keys
+from cohort_store.registry import Registry
 from cohort_store.secret_key_file import keep_secret_key, read_secret_key
 from processors.access.issuing import Issued, Wanted, issue
 from processors.embedded.view import EmbeddedView
@@ -61,7 +61,7 @@ class Guarded:
 
     def keys(self, *keys: AccessKey) -> None:
         """Put exactly these keys in force."""
-        self.registry = msgspec.structs.replace(with_keys(self.registry, keys), version=self.registry.version + 1)
+        self.registry = msgspec.structs.replace(self.registry, keys=keys, version=self.registry.version + 1)
         asyncio.run(publish(self._url, self.registry))
         self.evaluator.until_version(self.registry.version)
 
@@ -71,7 +71,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, view_server: EmbeddedView 
     folder = tmp_path_factory.mktemp("guarded")
     clock = FileClock(folder / "clock")
     clock.set(THEN_MS)
-    registry = with_keys(registry_of(FLAGS), (issued.key for issued in ISSUED))
+    registry = msgspec.structs.replace(registry_of(FLAGS), keys=tuple(issued.key for issued in ISSUED))
     with redis.Redis.from_url(view_server.url) as client:
         client.flushall()
     asyncio.run(fill(view_server.url, registry))
@@ -166,7 +166,7 @@ def test_a_rotated_key_and_its_successor_count_side_by_side_until_the_overlap_en
 def test_no_key_stands_in_clear_in_redis_or_in_the_log(guarded: Guarded, view_server: EmbeddedView) -> None:
     with redis.Redis.from_url(view_server.url) as client:
         copies = b"".join(b"".join(client.hgetall(key).values()) for key in client.keys("*registry*"))
-    assert guarded.registry.team(1).keys[0].id.encode() in copies
+    assert guarded.registry.keys[0].id.encode() in copies
     for issued in ISSUED:
         assert issued.text.split("_", 2)[2].encode() not in copies
         assert issued.text.split("_", 2)[2] not in guarded.evaluator.log.read_text()

@@ -45,6 +45,7 @@ def test_what_if_she_had_a_property_or_were_in_a_cohort(capsys: pytest.CaptureFi
     assert 'plan exact "pro": it is "PRO"' in told
     assert "in cohort buyers: she is, as given" in said(capsys, "flag", "for-buyers", "nobody", "--in", "buyers")
     assert said(capsys, "flag", "for-buyers", "ada", "--not-in", "1").startswith("for-buyers is off")
+    assert "The flag does not ask cohort sleepers." in said(capsys, "flag", "for-buyers", "ada", "--in", "sleepers")
 
 
 def test_a_value_is_json_where_it_can_be_and_a_text_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
