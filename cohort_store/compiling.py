@@ -16,6 +16,7 @@ import msgspec
 from cohort_store.conditions.condition import AnyCondition, Condition, RegisterCondition, Sharing
 from cohort_store.definitions import CohortDefinition, Node, parse_tree, to_plain
 from cohort_store.errors import BadDefinition, Crash
+from cohort_store.group_types import GroupTypes
 from cohort_store.inheriting import Kept, Known
 from cohort_store.plans import conditions_of, holds_for_empty
 from cohort_store.references import references_of, resolve_all
@@ -42,6 +43,7 @@ def assign(
     *,
     applied: str,
     now: int,
+    group_types: Mapping[int, GroupTypes] | None = None,
 ) -> Registry:
     """The registry in which exactly these definitions are in force, one version above `registry`.
 
@@ -50,11 +52,13 @@ def assign(
     the list has been sent to all shards. What was active in a cohort that is gone is retired.
     `now` is the instant of compiling.
     """
-    by_team: dict[int, list[CohortDefinition]] = {team: [] for team in {*registry.teams, *flags}}
+    types = group_types or {}
+    by_team: dict[int, list[CohortDefinition]] = {team: [] for team in {*registry.teams, *flags, *types}}
     for cohort in cohorts:
         by_team.setdefault(cohort.team, []).append(cohort)
     step = _Assignment(registry, now)
-    teams = {team: step.team(team, of_team, flags.get(team, ())) for team, of_team in sorted(by_team.items())}
+    made = {team: step.team(team, of_team, flags.get(team, ())) for team, of_team in sorted(by_team.items())}
+    teams = {team: msgspec.structs.replace(each, group_types=types.get(team, {})) for team, each in made.items()}
     version = registry.version + 1
     changed = _alive(teams) != _alive(registry.teams)
     return msgspec.structs.replace(
@@ -63,7 +67,11 @@ def assign(
         cohorts_version=version if changed else registry.cohorts_version,
         next_handle=step.next_handle,
         next_cohort_id=step.next_cohort_id,
-        teams={team: found for team, found in teams.items() if found.cohorts or found.flags or found.selectors},
+        teams={
+            team: each
+            for team, each in teams.items()
+            if each.cohorts or each.flags or each.selectors or each.group_types
+        },
         applied=applied,
         refused="",
     )

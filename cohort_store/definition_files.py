@@ -1,4 +1,4 @@
-"""Definitions files: `{team?, cohorts: [...], flags: [...]}` in YAML or JSON, several of them as one whole.
+"""Definitions files: `{team?, cohorts: [...], flags: [...], group_types: {...}}` in YAML or JSON, several as a whole.
 
 Cohorts and flags may also come as PostHog's API gives them; such files are told by their shape (`posthog.files`).
 Everything is validated before anything is returned, so that a bad definition refuses the whole; errors name file, line,
@@ -15,22 +15,25 @@ from cohort_store import compiling
 from cohort_store.definition_text import DefinitionText, LocatedValue, read_text
 from cohort_store.definitions import COHORTS_MAX, CohortDefinition, parse_cohort
 from cohort_store.errors import BadDefinition
+from cohort_store.flag_order import order_flags
 from cohort_store.flags import FlagDefinition, parse_flag
+from cohort_store.group_types import parse_group_types, parse_mapping, twice_numbered
 from cohort_store.posthog.cohorts import Team
 from cohort_store.posthog.files import is_posthog, surroundings, translate
 
 FILES_MAX = 1_000
 FLAGS_MAX = 10_000
 TEAM_MAX = 2**31 - 1
+TEAM_DEFAULT = 1
 
-_KEYS = ("team", "cohorts", "flags")
+_KEYS = ("team", "cohorts", "flags", "group_types", "group_type_mapping")
 
 
 class Name(NamedTuple):
     """What a definition is known by: the same key may be a cohort's and a flag's, and several teams'."""
 
     kind: str
-    """`cohort` or `flag`; or what only the topic of definitions knows: `list`, a part of a static list, and `key`."""
+    """`cohort`, `flag`, `group_type`; or what only the topic knows: `list`, a part of a static list, and `key`."""
     team: int
     key: str
 
@@ -41,12 +44,12 @@ class Name(NamedTuple):
     def parse(cls, text: str) -> Name:
         """The inverse of `str()`; ValueError for anything else."""
         kind, team, key = text.split(":", 2)
-        if kind not in (COHORT, FLAG, LIST, KEY) or not key:
+        if kind not in (COHORT, FLAG, GROUP_TYPE, LIST, KEY) or not key:
             raise ValueError(f"{text[:80]!r} names no definition")
         return cls(kind, int(team), key)
 
 
-COHORT, FLAG, LIST, KEY = "cohort", "flag", "list", "key"
+COHORT, FLAG, GROUP_TYPE, LIST, KEY = "cohort", "flag", "group_type", "list", "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,15 @@ class Definitions:
     places: Mapping[Name, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     """What PostHog's files hold that is not carried over, or means something slightly different, with its place."""
+    group_types: Mapping[Name, int] = field(default_factory=dict)
+    """The number of each group type."""
+
+    def flags_of(self, team: int) -> list[FlagDefinition]:
+        return [flag for name, flag in self.flags.items() if name.team == team]
+
+    def group_types_of(self, team: int) -> dict[str, int]:
+        """By name."""
+        return {name.key: index for name, index in self.group_types.items() if name.team == team}
 
 
 def read_definitions(sources: Sequence[DefinitionText]) -> Definitions:
@@ -78,7 +90,12 @@ def read_definitions(sources: Sequence[DefinitionText]) -> Definitions:
         else:
             gathered.add_file(file)
     return Definitions(
-        gathered.cohorts, gathered.flags, frozenset(gathered.teams), gathered.places, tuple(gathered.warnings)
+        gathered.cohorts,
+        gathered.flags,
+        frozenset(gathered.teams),
+        gathered.places,
+        tuple(gathered.warnings),
+        gathered.group_types,
     )
 
 
@@ -88,8 +105,10 @@ def check_whole(definitions: Definitions, ids: Mapping[Name, int]) -> None:
     `definitions` is everything that is to be in force, `ids` the integer ids of the cohorts that have one
     already: a flag may name a cohort by its key or by that id.
     """
-    for name in definitions.flags:
-        _check_flag(name, definitions, ids)
+    for team in {name.team for name in definitions.flags}:
+        _check_flags(team, definitions, ids)
+    for team in {name.team for name in definitions.group_types}:
+        _check_group_types(team, definitions)
     by_team: dict[int, list[CohortDefinition]] = {}
     for cohort in definitions.cohorts.values():
         by_team.setdefault(cohort.team, []).append(cohort)
@@ -107,15 +126,31 @@ def place_of(definitions: Definitions, name: Name) -> str:
     return f"{place} ({name.key})" if place else f"{name.kind} {name.key!r} of team {name.team}"
 
 
-def _check_flag(name: Name, definitions: Definitions, ids: Mapping[Name, int]) -> None:
-    known = {cohort.key for cohort in definitions.cohorts if cohort.team == name.team}
-    known |= {str(ids[cohort]) for cohort in definitions.cohorts if cohort.team == name.team and cohort in ids}
-    for asked in definitions.flags[name].cohorts():
-        if asked not in known:
-            raise BadDefinition(
-                place_of(definitions, name),
-                f"asks cohort {asked!r}, which team {name.team} does not define; apply it first or together",
+def _check_flags(team: int, definitions: Definitions, ids: Mapping[Name, int]) -> None:
+    cohorts = {cohort.key for cohort in definitions.cohorts if cohort.team == team}
+    cohorts |= {str(ids[cohort]) for cohort in definitions.cohorts if cohort.team == team and cohort in ids}
+    types = set(definitions.group_types_of(team).values())
+    flags = definitions.flags_of(team)
+    broken = order_flags(flags).broken
+    for flag in flags:
+        problem = broken.get(flag.key)
+        for asked in flag.cohorts():
+            if asked not in cohorts:
+                problem = f"asks cohort {asked!r}, which team {team} does not define; apply it first or together"
+        for index in flag.group_types() - types:
+            problem = (
+                f"is about group type {index}, which team {team} does not name; add group_types: {{name: {index}}}"
             )
+        if problem is not None:
+            raise BadDefinition(place_of(definitions, Name(FLAG, team, flag.key)), problem)
+
+
+def _check_group_types(team: int, definitions: Definitions) -> None:
+    twice = twice_numbered(definitions.group_types_of(team))
+    if twice is not None:
+        first, second = (Name(GROUP_TYPE, team, name) for name in twice)
+        problem = f"has the number {definitions.group_types[second]} of {first.key!r}; give it another, or drop one"
+        raise BadDefinition(place_of(definitions, second), problem)
 
 
 class _Gathered:
@@ -125,6 +160,7 @@ class _Gathered:
         self.cohorts: dict[Name, CohortDefinition] = {}
         self.flags: dict[Name, FlagDefinition] = {}
         self.teams: set[int] = set()
+        self.group_types: dict[Name, int] = {}
         self.places: dict[Name, str] = {}
         self.warnings: list[str] = []
 
@@ -138,6 +174,7 @@ class _Gathered:
             self._add_cohort(file, path, raw, None)
         for path, raw in made.flags:
             self._add_flag(file, path, raw, None)
+        self._add_group_types(file, made.team)
 
     def add_file(self, file: LocatedValue) -> None:
         value = file.value
@@ -153,6 +190,7 @@ class _Gathered:
             self._add_cohort(file, f"cohorts[{index}]", raw, team)
         for index, raw in enumerate(_list(file, value, "flags", FLAGS_MAX)):
             self._add_flag(file, f"flags[{index}]", raw, team)
+        self._add_group_types(file, team)
 
     def _add_cohort(self, file: LocatedValue, path: str, raw: Any, team: int | None) -> None:
         if isinstance(raw, Mapping) and team is not None:
@@ -175,6 +213,20 @@ class _Gathered:
         name = Name(FLAG, flag.team, flag.key)
         self._claim(file, path, name)
         self.flags[name] = flag
+
+    def _add_group_types(self, file: LocatedValue, team: int | None) -> None:
+        value = file.value if isinstance(file.value, Mapping) else {}
+        for key, parse in (("group_types", parse_group_types), ("group_type_mapping", parse_mapping)):
+            if value.get(key) is None:
+                continue
+            try:
+                types = parse(value[key], key)
+            except BadDefinition as error:
+                _refuse(file, error.path, error.problem)
+            for name, index in types.items():
+                of_type = Name(GROUP_TYPE, TEAM_DEFAULT if team is None else team, name)
+                self._claim(file, key, of_type)
+                self.group_types[of_type] = index
 
     def _claim(self, file: LocatedValue, path: str, name: Name) -> None:
         before = self.places.get(name)

@@ -22,6 +22,9 @@ class DefinitionsFile(CohortFile):
     """Cohorts and feature flags of Muster: `{team?, cohorts: [...], flags: [...]}`."""
 
     flags: tuple[FlagDefinition, ...] = Field(default=(), max_length=FLAGS_MAX)
+    group_types: dict[str, int] = Field(
+        default={}, description="How the team names its group types, with their numbers."
+    )
 
 
 def definitions_schema() -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """Feature flags as people write them: PostHog's JSON shape, and what is refused.
 
+Condition sets stand in `flag_conditions`, variants and holdouts in `flag_variants`, what flags say of each other in
+`flag_order`.
+
 Every key that PostHog keeps for its own books (ids, authors, dates, tags) is accepted beside a flag and
 beside a condition set, and ignored. A key that would change what a flag answers, and is not known here, is refused:
 a flag must never be on for reasons that its author did not write.
@@ -11,13 +14,11 @@ asked. `last_known` (the default) decides with the person's last known membershi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from pydantic import (
-    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -28,139 +29,17 @@ from pydantic import (
 )
 
 from cohort_store.errors import BadDefinition
+from cohort_store.flag_conditions import GROUP_TYPE_MAX, ConditionSet, FlagFilter
+from cohort_store.flag_variants import FLAG_KEY_MAX, Holdout, Multivariate, Variant, with_one_holdout
 from cohort_store.openfeature_values import OpenFeatureValue, check_payload_values
-from cohort_store.posthog.properties import posthog_value
-from cohort_store.properties import PropertyTest
 from cohort_store.schema import Model
 
 GROUPS_MAX = 100
-FILTERS_MAX = 100
-VARIANTS_MAX = 100
 PAYLOAD_CHARS_MAX = 20_000
-FLAG_KEY_MAX = 400
-SHARES_SLACK = 0.011
-"""By how much variants' percentages may miss 100 in all: PostHog writes three equal ones as 33.33 each."""
-COHORT_KEY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,99}$"
+DEVICE_ID = "device_id"
 
-_FILTER_BOOKS = frozenset({"label", "cohort_name", "group_key_names", "sourceFilter"})
-_GROUP_BOOKS = frozenset({"description", "sort_key", "users_affected", "uuid"})
-_VALUELESS = ("is_set", "is_not_set")
-
-
-def _absent(raw: Any) -> Any:
-    """None for each way in which PostHog writes that a feature is not used."""
-    return None if raw is False or raw in ("distinct_id", [], ()) else raw
-
-
-Unsupported = Annotated[None, BeforeValidator(_absent)]
-"""A feature of PostHog's that would change answers and is not here: only its absence is accepted."""
-
-
-class FlagFilter(Model):
-    """One test of a condition set: a person's property, or membership in a cohort.
-
-    `{"type": "person", "key": "plan", "operator": "exact", "value": ["pro"]}`;
-    `{"type": "cohort", "key": "id", "operator": "in", "value": 3}` (the cohort's id, or its key).
-    """
-
-    type: Literal["person", "cohort"] = Field(default="person", description="person or cohort.")
-    key: str = Field(min_length=1, max_length=200, description="The property's name; `id` for a cohort.")
-    operator: str | None = Field(default=None, description="A property operator; in or not_in for a cohort.")
-    value: Any = Field(default=None, description="What to compare with; the cohort's id or key.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_books(cls, raw: Any) -> Any:
-        if not isinstance(raw, Mapping):
-            return raw
-        if raw.get("negation"):
-            raise ValueError("negation is not a flag's way to say not; use the operator is_not or not_in")
-        return {key: value for key, value in raw.items() if key not in _FILTER_BOOKS and key != "negation"}
-
-    @model_validator(mode="after")
-    def _means_something(self) -> FlagFilter:
-        if self.type == "cohort":
-            self.cohort()
-            self.wants_member()
-        else:
-            self.property_test()
-        return self
-
-    def cohort(self) -> str:
-        """The cohort meant, as text: its key, or where no cohort has that key its id. For filters of type cohort."""
-        value = self.value[0] if isinstance(self.value, list) and len(self.value) == 1 else self.value
-        if isinstance(value, bool) or not isinstance(value, (int, str)) or not value:
-            raise ValueError(f"a cohort filter's value is one cohort's id or key, not {str(self.value)[:80]!r}")
-        return str(value)
-
-    def wants_member(self) -> bool:
-        """True for `in` (PostHog's older flags say nothing, or exact), False for `not_in`."""
-        if self.operator in (None, "in", "exact"):
-            return True
-        if self.operator == "not_in":
-            return False
-        raise ValueError(f"operator {str(self.operator)[:40]!r} does not ask a cohort; use in or not_in")
-
-    def property_test(self) -> PropertyTest:
-        """The test on the person's properties; for filters of type person."""
-        operator = self.operator or "exact"
-        if operator in ("in", "not_in"):
-            raise ValueError(
-                f"operator {operator} asks a cohort; give the filter the type cohort, or use exact / is_not"
-            )
-        value = None if operator in _VALUELESS else self.value
-        value = posthog_value(operator, value)
-        try:
-            return PropertyTest(property=self.key, op=operator, value=value)
-        except ValidationError as error:
-            raise ValueError(_sentence(error.errors(include_url=False)[0])) from None
-
-
-class ConditionSet(Model):
-    """One entry of `filters.groups`: holds when every property does, for `rollout_percentage` of the people."""
-
-    properties: tuple[FlagFilter, ...] = Field(default=(), max_length=FILTERS_MAX)
-    rollout_percentage: float | None = Field(
-        default=None, strict=True, ge=0, le=100, allow_inf_nan=False, description="None means 100."
-    )
-    variant: str | None = Field(default=None, description="The variant that this set gives, whatever the hash says.")
-    aggregation_group_type_index: Unsupported = Field(
-        default=None, description="Group conditions are not supported: null."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_books(cls, raw: Any) -> Any:
-        if not isinstance(raw, Mapping):
-            return raw
-        kept = {key: value for key, value in raw.items() if key not in _GROUP_BOOKS}
-        return kept | {"properties": ()} if kept.get("properties", ()) is None else kept
-
-
-class Variant(Model):
-    """One value of a multivariate flag."""
-
-    key: str = Field(min_length=1, max_length=FLAG_KEY_MAX)
-    name: str | None = None
-    rollout_percentage: float = Field(strict=True, ge=0, le=100, allow_inf_nan=False)
-
-
-class Multivariate(Model):
-    """The variants of a flag, in the order in which the hash is cut."""
-
-    variants: tuple[Variant, ...] = Field(max_length=VARIANTS_MAX)
-
-    @field_validator("variants")
-    @classmethod
-    def _share_the_whole(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        keys = [variant.key for variant in variants]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise ValueError(f"variant {twice!r} is given twice; keep one of the two")
-        total = math.fsum(variant.rollout_percentage for variant in variants)
-        if variants and not math.isclose(total, 100, abs_tol=SHARES_SLACK):
-            raise ValueError(f"the variants' rollout_percentage add up to {total:g}; they must add up to 100")
-        return variants
+Bucketing = Literal["distinct_id", "device_id"]
+"""By which id persons are cut into shares."""
 
 
 class FlagFilters(Model):
@@ -171,12 +50,33 @@ class FlagFilters(Model):
     payloads: dict[str, Any] = Field(
         default={}, description="By variant, or under `true`: JSON, or a text that holds JSON."
     )
-    aggregation_group_type_index: Unsupported = Field(default=None, description="Group flags are not supported: null.")
-    super_groups: Unsupported = Field(default=None, description="Early access is not supported: null.")
-    feature_enrollment: Unsupported = Field(default=None, description="Early access is not supported: null.")
-    holdout_groups: Unsupported = Field(default=None, description="Holdouts are not supported: null.")
-    holdout: Unsupported = Field(default=None, description="Holdouts are not supported: null.")
-    early_exit: Unsupported = Field(default=None, description="Early exit is not supported: false.")
+    aggregation_group_type_index: int | None = Field(
+        default=None,
+        strict=True,
+        ge=0,
+        le=GROUP_TYPE_MAX,
+        description="The group type that the flag is about; null: persons.",
+    )
+    feature_enrollment: StrictBool | None = Field(
+        default=None,
+        description="Early access: the person's `$feature_enrollment/<key>` decides, where she has that property.",
+    )
+    super_groups: tuple[ConditionSet, ...] | None = Field(
+        default=None, max_length=1, description="Early access as it was written before `feature_enrollment`."
+    )
+    holdout: Holdout | None = Field(default=None, description="Who is held out, whatever the condition sets say.")
+    early_exit: StrictBool | None = Field(
+        default=None, description="True: who matches a set and is beyond its rollout is asked no later set."
+    )
+    bucketing_identifier: Bucketing | None = Field(default=None, description="As the flag's own.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_one_form(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        unused = {key for key in ("super_groups", "feature_enrollment", "early_exit") if raw.get(key) in (False, [])}
+        return with_one_holdout({key: value for key, value in raw.items() if key not in unused})
 
     @field_validator("payloads", mode="before")
     @classmethod
@@ -202,12 +102,36 @@ class FlagFilters(Model):
                 raise ValueError(
                     f"groups[{index}].variant {group.variant[:80]!r} is none of the flag's variants; name one"
                 )
+        known |= {self.holdout.variant} if self.holdout else set()
         for key in self.payloads:
             if key != "true" and key not in known:
                 raise ValueError(
                     f"payload {key[:80]!r} belongs to no variant; put it under a variant's key, or under 'true'"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _early_access_asks_persons(self) -> FlagFilters:
+        for each in self.early_access:
+            if each.variant is not None or any(test.type != "person" for test in each.properties):
+                raise ValueError(
+                    "super_groups test properties of the person and give no variant; write a set in groups"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_are_known(self) -> FlagFilters:
+        for index, group in enumerate(self.groups):
+            if group.aggregation(self.aggregation_group_type_index) is None and any(
+                test.type == "group" and test.group_type_index is None for test in group.properties
+            ):
+                raise ValueError(f"groups[{index}] tests a group's property and names no group; add group_type_index")
+        return self
+
+    @property
+    def early_access(self) -> tuple[ConditionSet, ...]:
+        """The older form of early access, where it counts: at most one set."""
+        return () if self.feature_enrollment else self.super_groups or ()
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -260,13 +184,17 @@ class FlagDefinition(Model):
     team: int = Field(default=1, alias="team_id", strict=True, ge=1, le=2**31 - 1, description="The tenant.")
     active: bool = Field(default=True, strict=True, description="Off: the flag answers false to everybody.")
     filters: FlagFilters = Field(default=FlagFilters())
-    ensure_experience_continuity: Unsupported = Field(default=None, description="Continuity is not supported: false.")
-    bucketing_identifier: Unsupported = Field(
-        default=None, description="Other identifiers are not supported: distinct_id."
+    ensure_experience_continuity: bool = Field(
+        default=False,
+        strict=True,
+        description="Whoever is identified keeps the value that she had by her anonymous id.",
+    )
+    bucketing_identifier: Bucketing | None = Field(
+        default=None, description="By which id persons are cut into shares; null: distinct_id."
     )
     muster: FlagPolicy = Field(default=FlagPolicy())
 
-    @field_validator("name", "version", mode="before")
+    @field_validator("name", "version", "ensure_experience_continuity", mode="before")
     @classmethod
     def _null_is_absent(cls, raw: Any, info: Any) -> Any:
         return cls.model_fields[info.field_name].default if raw is None else raw
@@ -282,12 +210,30 @@ class FlagDefinition(Model):
             check_payload_values(self.filters.payloads)
         return self
 
+    @property
+    def is_bucketed_by_device(self) -> bool:
+        """Whether persons are cut into shares by the device's id."""
+        return (self.bucketing_identifier or self.filters.bucketing_identifier) == DEVICE_ID
+
+    def tests(self) -> Iterator[FlagFilter]:
+        """Every test of every condition set."""
+        for group in self.filters.groups:
+            yield from group.properties
+
     def cohorts(self) -> Iterator[str]:
         """The cohorts that the flag asks, as `FlagFilter.cohort` names them, with repetitions."""
-        for group in self.filters.groups:
-            for each in group.properties:
-                if each.type == "cohort":
-                    yield each.cohort()
+        return (test.cohort() for test in self.tests() if test.type == "cohort")
+
+    def flags(self) -> Iterator[str]:
+        """The flags that it depends on, by key or id, with repetitions."""
+        return (test.key for test in self.tests() if test.type == "flag")
+
+    def group_types(self) -> set[int]:
+        """The group types that it asks about."""
+        of_flag = self.filters.aggregation_group_type_index
+        asked = {of_flag, *(group.aggregation(of_flag) for group in self.filters.groups)}
+        asked |= {test.group_type_index for test in self.tests()}
+        return {index for index in asked if index is not None}
 
 
 def parse_flag(raw: Any, path: str = "") -> FlagDefinition:
@@ -338,18 +284,7 @@ def _sentence(found: Any) -> str:
     """What is wrong, with the value where it is short; an unknown key is named as such."""
     if found["type"] == "extra_forbidden":
         return "this key is not known here; remove it or check its spelling"
-    if found["type"] == "none_required":
-        return f"{_described(found['loc'])} (got {str(found.get('input'))[:80]})"
     value = found.get("input")
     shown = f" (got {value!r})" if isinstance(value, (str, int, float, bool)) and len(repr(value)) <= 80 else ""
     remedy = f": {_REMEDIES[found['type']]}" if found["type"] in _REMEDIES else ""
     return str(found["msg"]).removeprefix("Value error, ") + remedy + shown
-
-
-def _described(place: tuple[int | str, ...]) -> str:
-    """The description of the unsupported feature at a place."""
-    for model in (FlagFilters, ConditionSet, FlagDefinition):
-        field = model.model_fields.get(str(place[-1]))
-        if field is not None:
-            return (field.description or "").rstrip(".")
-    return "only null is accepted"

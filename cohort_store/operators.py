@@ -62,12 +62,6 @@ def _exact(_: str, value: Any) -> Meaning:
     return Meaning(sorted(wanted), lambda present: text_of(present) in wanted)
 
 
-def exact_folded(value: Any) -> Meaning:
-    """`exact` as flags have it: with case folded."""
-    folded = frozenset(text.casefold() for text in _texts(value))
-    return Meaning(sorted(folded), lambda present: text_of(present).casefold() in folded)
-
-
 def _icontains(_: str, value: Any) -> Meaning:
     wanted = _texts(value)
     folded = [text.casefold() for text in wanted]

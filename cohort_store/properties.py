@@ -27,7 +27,6 @@ from cohort_store.operators import (
     VALUELESS,
     Meaning,
     RelativeMeaning,
-    exact_folded,
     meaning_of,
 )
 from cohort_store.property_dates import instant_of
@@ -113,15 +112,15 @@ def _trouble_with(value: Any) -> str | None:
     return None
 
 
-def compile_test(test: PropertyTest, *, fold_case: bool = False) -> Test:
-    """The test as a closure over properties. `fold_case` makes exact and is_not ignore case, as flags do.
+def compile_test(test: PropertyTest) -> Test:
+    """The test as a closure over properties, as cohorts have it (`flag_operators` has the flags' own reading).
 
     Crash for a test that `is_relative()`: those are refused where there is no instant to ask at.
     """
     name, op = test.property, NEGATIVES.get(test.op, test.op)
     if op == IS_SET:
         return _set_or_not(name, test.op == IS_SET)
-    meaning = exact_folded(test.value) if fold_case and op == "exact" else meaning_of(op, test.value)
+    meaning = meaning_of(op, test.value)
     if isinstance(meaning, RelativeMeaning):
         raise Crash(f"{test.property!r} {test.op} {test.value!r} needs an instant, and there is none here")
     holds = meaning.holds
@@ -149,7 +148,7 @@ class DatedTest(Protocol):
         ...
 
 
-def compile_dated_test(test: PropertyTest, *, fold_case: bool = False) -> DatedTest:
+def compile_dated_test(test: PropertyTest) -> DatedTest:
     """Any test, for callers that have an instant to ask at: a person's properties, and flags.
 
     `compile_dated_test(t).holds(p, now)` is `compile_test(t)(p)` where `t` is not relative.
@@ -157,7 +156,7 @@ def compile_dated_test(test: PropertyTest, *, fold_case: bool = False) -> DatedT
     meaning = None if test.op in VALUELESS else meaning_of(NEGATIVES.get(test.op, test.op), test.value)
     if isinstance(meaning, RelativeMeaning):
         return _Relative(test.property, meaning)
-    return _Fixed(compile_test(test, fold_case=fold_case))
+    return _Fixed(compile_test(test))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ class TeamRegistry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Flags in PostHog's JSON shape, validated by the evaluator's model before they are written."""
     flags_changed_ms: Mapping[str, int] = {}
     """Flag's key → the instant from which on it is as it is; without those that are older than this is kept."""
+    group_types: Mapping[str, int] = {}
+    """The number of each group type, by its name."""
 
     def cohort(self, key: str) -> Cohort | None:
         """The cohort with that key."""

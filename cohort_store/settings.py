@@ -83,6 +83,12 @@ class Settings(BaseSettings):
 
     evaluator_host: str = Field("127.0.0.1", description="Address that the evaluator listens on.")
     evaluator_port: int = Field(8_300, ge=0, le=65_535, description="Port that the evaluator listens on.")
+    continuity_days: float = Field(
+        365.0,
+        gt=0,
+        le=3_650,
+        description="How long somebody keeps the flags' values of her anonymous days since she was last asked for.",
+    )
     evaluations_interval_s: float = Field(
         60.0, ge=0, le=3_600, description="How often an evaluator tells Kafka how it answered flags; 0: never."
     )

@@ -1,9 +1,10 @@
 """Who falls into a rollout, and into which variant: PostHog's hash, so that both services agree.
 
-Source: PostHog's documented local evaluation. The SHA-1 of ``{flag key}.{distinct id}{salt}``, its first 15
+Source: PostHog's documented local evaluation. The SHA-1 of ``{flag key}.{id}{salt}``, its first 15
 hexadecimal digits as a number, divided by the greatest such number: evenly spread over 0 to 1, the same for ever for
 the same flag and id. The salt is empty for a rollout and ``variant`` for the choice of a variant, so that the two
-are independent.
+are independent. The id is a person's distinct id, her device's or that of her anonymous days, or a group's key: what
+the flag says. A holdout hashes ``holdout-{id}``, without the flag's key, so that all flags leave out the same.
 """
 
 from __future__ import annotations
@@ -20,15 +21,24 @@ VariantTable = tuple[tuple[float, str], ...]
 """Upper bounds (exclusive) with the variants below them, ascending."""
 
 
-def bucket(flag: str, distinct_id: str, salt: str = ROLLOUT_SALT) -> float:
+def bucket(flag: str, bucketed: str, salt: str = ROLLOUT_SALT) -> float:
     """Where an id falls for a flag, 0 to 1."""
-    digest = sha1(f"{flag}.{distinct_id}{salt}".encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
+    return _place(f"{flag}.{bucketed}{salt}")
+
+
+def holdout_bucket(bucketed: str) -> float:
+    """Where an id falls for every holdout, 0 to 1."""
+    return _place(f"holdout-{bucketed}")
+
+
+def _place(text: str) -> float:
+    digest = sha1(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
     return int(digest[:15], 16) / _GREATEST
 
 
-def within_rollout(flag: str, distinct_id: str, share: float) -> bool:
+def within_rollout(flag: str, bucketed: str, share: float) -> bool:
     """Whether an id is in the first `share` (0 to 1, the bound included) of the people."""
-    return bucket(flag, distinct_id) <= share
+    return bucket(flag, bucketed) <= share
 
 
 def variant_table(variants: Iterable[tuple[str, float]]) -> VariantTable:
@@ -41,9 +51,9 @@ def variant_table(variants: Iterable[tuple[str, float]]) -> VariantTable:
     return tuple(table)
 
 
-def variant_for(table: VariantTable, flag: str, distinct_id: str) -> str | None:
+def variant_for(table: VariantTable, flag: str, bucketed: str) -> str | None:
     """The variant whose stretch the id's hash falls into; None above the last bound, and of an empty table."""
     if not table:
         return None
-    value = bucket(flag, distinct_id, VARIANT_SALT)
+    value = bucket(flag, bucketed, VARIANT_SALT)
     return next((key for upper, key in table if value < upper), None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cohort_store.errors import BadDefinition
-from cohort_store.flags import parse_flag
+from cohort_store.flag_order import FlagOrder, order_flags
+from cohort_store.flags import FlagDefinition, parse_flag
 from cohort_store.freshness import CohortView, view_of
 from cohort_store.kept_properties import kept_of, tested_by
 from cohort_store.registry import Registry, TeamRegistry
@@ -27,6 +28,10 @@ class TeamCatalog:
     flags: Mapping[str, CompiledFlag] = field(default_factory=dict)
     registry: TeamRegistry = field(default_factory=lambda: TeamRegistry(0))
     """As it was published: for explanations, which need the trees."""
+    group_types: Mapping[str, int] = field(default_factory=dict)
+    """The number of each group type, by its name."""
+    continuous: tuple[str, ...] = ()
+    """The flags that must know in whose place a person came."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Flags that this version of Muster cannot read, with the reason: by key, or by place in the registry."""
     kept: frozenset[str] = frozenset()
@@ -69,10 +74,16 @@ def cohorts_by_name(views: Sequence[CohortView]) -> dict[str, CohortView]:
     return {str(view.id): view for view in views} | {view.key: view for view in views}
 
 
+def flags_by_name(flags: Iterable[CompiledFlag]) -> dict[str, CompiledFlag]:
+    """The flags by what others may call them: by key, and by id as text where that is no flag's key."""
+    flags = tuple(flags)
+    return {str(flag.id): flag for flag in flags if flag.id} | {flag.key: flag for flag in flags}
+
+
 def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
     views = [view_of(cohort, version) for cohort in registry.cohorts]
     known = cohorts_by_name(views)
-    flags: dict[str, CompiledFlag] = {}
+    parsed: dict[str, FlagDefinition] = {}
     resolvers: dict[str, Resolver] = {}
     refused: dict[str, str] = {}
     kept, tested = kept_of(registry), dict[str, frozenset[str]]()
@@ -83,16 +94,21 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
         except BadDefinition as error:
             refused[_key_of(raw, place)] = str(error)
         else:
-            flags[flag.key] = compile_flag(flag, known)
+            parsed[flag.key] = flag
             resolvers[flag.key] = compile_resolver(flag)
             trees[flag.key] = tree_of(flag)
             if flag.active and (names := tested_by(raw) & kept):
                 tested[flag.key] = names
+    order = order_flags(parsed.values())
+    flags = compile_flags(parsed, order, known)
+    tested = _tested_with_others(parsed, order, tested)
     return TeamCatalog(
         team=registry.team,
         cohorts={view.key: view for view in views},
         flags=flags,
         registry=registry,
+        group_types=registry.group_types,
+        continuous=tuple(dict.fromkeys(key for flag in flags.values() for key in flag.continuous)),
         refused=refused,
         kept=kept,
         tested=tested,
@@ -101,6 +117,33 @@ def _compile_team(registry: TeamRegistry, version: int) -> TeamCatalog:
         trees=trees,
         coverage=Coverage(views, version),
     )
+
+
+def compile_flags(
+    flags: Mapping[str, FlagDefinition], order: FlagOrder, cohorts: Mapping[str, CohortView]
+) -> dict[str, CompiledFlag]:
+    """By key, each behind those that it depends on."""
+    compiled: dict[str, CompiledFlag] = {}
+    for key in order.keys:
+        flag = flags[key]
+        asked = {} if key in order.broken else {name: compiled[order.names[name]] for name in flag.flags()}
+        compiled[key] = compile_flag(flag, cohorts, asked)
+    return compiled
+
+
+def _tested_with_others(
+    flags: Mapping[str, FlagDefinition], order: FlagOrder, own: Mapping[str, frozenset[str]]
+) -> dict[str, frozenset[str]]:
+    """The properties that each flag tests, or that one tests which it depends on; only flags that need some."""
+    tested: dict[str, frozenset[str]] = {}
+    for key in order.keys:
+        others = (
+            () if key in order.broken or not flags[key].active else (order.names[name] for name in flags[key].flags())
+        )
+        names = own.get(key, frozenset()).union(*(tested.get(other, frozenset()) for other in others))
+        if names:
+            tested[key] = names
+    return tested
 
 
 def _key_of(raw: object, place: int) -> str:

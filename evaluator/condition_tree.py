@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from cohort_store.flags import FlagDefinition, FlagFilter
-from cohort_store.properties import DatedTest, compile_dated_test
-from evaluator.flags import Who
+from cohort_store.flag_conditions import FlagFilter
+from cohort_store.flag_operators import compile_dated_flag_test
+from cohort_store.flags import FlagDefinition
+from cohort_store.properties import DatedTest
+from evaluator.condition_sets import Who
 
 
 class SetOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,7 +63,7 @@ def properties_tested(trees: Iterable[Tree]) -> set[str]:
 def _named(each: FlagFilter) -> NamedTest:
     if each.type == "person":
         test = each.property_test()
-        return NamedTest(f"person {each.key} {test.op}", each.key, compile_dated_test(test, fold_case=True))
+        return NamedTest(f"person {each.key} {test.op}", each.key, compile_dated_flag_test(test))
     if each.type == "cohort":
         wanted = each.wants_member()
         return NamedTest(f"cohort {each.cohort()} {'in' if wanted else 'not_in'}", None, None, each.cohort(), wanted)

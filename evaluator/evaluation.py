@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,9 +11,11 @@ from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm, member_of, status_of, trouble_with
 from cohort_store.ports import Membership
 from cohort_store.properties import Properties
-from evaluator.flags import Ask, CompiledFlag, Explain, FlagAnswer, ReasonCode, Who, is_unavailable
+from evaluator.condition_sets import Ask, Explain, Group, Who
+from evaluator.flags import CompiledFlag, FlagAnswer, is_unavailable
 from evaluator.last_known import Known, known_member
 from evaluator.person_properties import Unread
+from evaluator.reasons import ReasonCode
 from evaluator.recalling import recall_answers
 
 
@@ -27,6 +29,11 @@ class Person(NamedTuple):
     """Properties that may be kept of her, and could not be read."""
     known: Known | None = None
     """What was last known of her, where `membership` does not answer for all cohorts."""
+    groups: Mapping[int, Group] = {}
+    """Those that she acts for, by the number of the group type."""
+    device_id: str = ""
+    hash_keys: Mapping[str, str] | None = {}
+    """By flag, the id in whose place she came; None: not readable."""
 
 
 class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,9 +56,13 @@ class CohortAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple[dict[str, FlagAnswer], int]:
-    """Every flag's answer by key at `now`, and of how many a policy answered."""
+    """Every flag's answer by key at `now`, and of how many a policy answered.
+
+    Flags that one of these depends on are counted too.
+    """
     membership = person.membership
-    who = Who(person.distinct_id, person.properties, now)
+    beside: dict[str, FlagAnswer] = {}
+    who = Who(person.distinct_id, person.properties, now, person.groups, person.device_id, person.hash_keys, beside)
 
     def ask(cohort: CohortView) -> bool | None:
         return member_of(cohort, membership)
@@ -68,13 +79,15 @@ def decide_all(flags: Iterable[CompiledFlag], person: Person, now: int) -> tuple
     if unavailable and person.known is not None:
         undecided = (flag for flag in flags if is_unavailable(answers[flag.key]))
         answers |= recall_answers(undecided, who, ask, person.known, person.unread)
+    if beside:
+        unavailable += sum(is_unavailable(answer) for key, answer in beside.items() if key not in answers)
     return answers, unavailable
 
 
 def decide_unread(flag: CompiledFlag, who: Who, unread: frozenset[str], ask: Ask, explain: Explain) -> FlagAnswer:
     """The flag's answer where some properties could not be read: its policy's, where it looked at one of them."""
     properties = Unread(who.properties, unread)
-    answer = flag.decide(who._replace(properties=properties), ask, explain)
+    answer = flag.decide(who._replace(properties=properties, beside={}), ask, explain)
     if properties.looked_at is None or is_unavailable(answer):
         return answer
     why = f"property {properties.looked_at} could not be read, and the request did not bring it"

@@ -15,13 +15,17 @@ import msgspec
 
 from cohort_store.durations import format_instant
 from cohort_store.explaining import Why
-from cohort_store.flags import ConditionSet, FlagDefinition, FlagFilter
+from cohort_store.flag_conditions import EVALUATES_TO, ConditionSet, FlagFilter
+from cohort_store.flag_operators import compile_dated_flag_test
+from cohort_store.flags import FlagDefinition
 from cohort_store.freshness import CohortView, Status
-from cohort_store.properties import compile_dated_test
+from evaluator.before_sets import bucketed_by, identify_of
 from evaluator.bucketing import VARIANT_SALT, bucket, variant_for
 from evaluator.catalog import cohorts_by_name
+from evaluator.condition_sets import Group, Identify, Who, by_group, evaluates_to
 from evaluator.evaluation import decide_unread
-from evaluator.flags import CompiledFlag, FlagAnswer, Who, is_unavailable
+from evaluator.flags import CompiledFlag, FlagAnswer, is_unavailable
+from evaluator.reasons import ReasonCode
 
 FOUND_BYTES_MAX = 1_024
 """Of a property's value as JSON; the rest of it is not told."""
@@ -63,6 +67,8 @@ class SetVerdict(StrEnum):
     FAILS = "fails"
     OUT_OF_ROLLOUT = "out_of_rollout"
     """Its tests hold, and the person is beyond its rollout."""
+    SKIPPED = "skipped"
+    """The request has no key for the group, or no device, that the set is about."""
     UNKNOWN = "unknown"
     """Its tests hold but for a cohort, or a property, of which nothing can be said."""
 
@@ -72,15 +78,15 @@ class ExplainedTest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     type: str
     key: str
-    """The property's name; a cohort's key."""
+    """The property's name; a cohort's key; another flag's key or id."""
     operator: str
     holds: bool | None
     """None: nothing can be said."""
     value: Any = None
     """What is compared with; of a cohort nothing."""
     found: Any = None
-    """The property's value, or the first of its JSON; of a cohort whether the person is in it. Absent: she has none, or
-    nothing can be said."""
+    """The property's value, or the first of its JSON; of a cohort whether the person is in it; of a flag its value.
+    Absent: she has none, or nothing can be said."""
     filled_in: bool = False
     """Whether the property was not brought by the question, and is one that Muster keeps."""
 
@@ -90,8 +96,11 @@ class ExplainedRollout(msgspec.Struct, frozen=True):
 
     percentage: float
     bound: float
-    hash: float
+    hash: float | None
+    """None: the request has no id to hash."""
     within: bool
+    bucketed_by: str | None
+    """The id that is hashed: her distinct id, her device's, that of her anonymous days, or her group's key."""
 
 
 class ExplainedSet(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -115,9 +124,9 @@ class Stretch(msgspec.Struct, frozen=True):
 
 
 class ExplainedVariant(msgspec.Struct, frozen=True):
-    """Which variant the hash gives."""
+    """Which variant the hash gives, by the id that the flag says."""
 
-    hash: float
+    hash: float | None
     variant: str | None
     stretches: list[Stretch]
 
@@ -154,50 +163,63 @@ class Question(NamedTuple):
     """Those of the properties that the question did not bring."""
     unread: frozenset[str] = frozenset()
     """Properties that may be kept of her, and could not be read."""
+    flags: Mapping[str, CompiledFlag] = {}
+    """The team's flags by what others may call them."""
+    groups: Mapping[int, Group] = {}
+    device_id: str = ""
+    hash_keys: Mapping[str, str] | None = {}
+
+    @property
+    def who(self) -> Who:
+        """Whom flags are decided for."""
+        return Who(self.distinct_id, self.properties, self.now, self.groups, self.device_id, self.hash_keys, beside={})
+
+    def ask(self, cohort: CohortView) -> bool | None:
+        return self.cohorts[cohort.key].member
+
+    def explain(self, cohort: CohortView) -> str:
+        return self.cohorts[cohort.key].detail or f"nothing can be said of cohort {cohort.key}"
 
 
 def explain_flag(
     compiled: CompiledFlag, flag: FlagDefinition, question: Question, changed_ms: int | None
 ) -> ExplainedFlag:
     """The flag's answer and its tree. Raises BadEvent where a property is no value that can be tested."""
-    who = Who(question.distinct_id, question.properties, question.now)
-    answer = decide_unread(
-        compiled,
-        who,
-        question.unread,
-        lambda cohort: question.cohorts[cohort.key].member,
-        lambda cohort: question.cohorts[cohort.key].detail or f"nothing can be said of cohort {cohort.key}",
-    )
+    answer = decide_unread(compiled, question.who, question.unread, question.ask, question.explain)
     views = cohorts_by_name(tuple(cohorts_of(compiled).values()))
+    sets = flag.filters.groups if not compiled.is_broken else ()
     return ExplainedFlag(
         answer=answer,
         active=flag.active,
         policy=_policy(flag, answer),
-        sets=[_set(flag.key, each, index, answer, question, views) for index, each in enumerate(flag.filters.groups)],
-        variants=_variants(compiled, question.distinct_id),
+        sets=[_set(compiled, flag, index, answer, question, views) for index in range(len(sets))],
+        variants=_variants(compiled, _bucketed(flag, question)),
         unchanged_since=None if changed_ms is None else format_instant(changed_ms),
     )
 
 
 def cohorts_of(compiled: CompiledFlag) -> dict[str, CohortView]:
-    """Every cohort that the flag names, by key, whether it is on or not."""
-    return {cohort.key: cohort for each in compiled.sets for cohort, _ in each.cohorts}
+    """Every cohort that the flag names, or one that it depends on, by key, whether it is on or not."""
+    own = {cohort.key: cohort for each in compiled.sets for cohort, _ in each.cohorts}
+    return {cohort.key: cohort for cohort in compiled.cohorts} | own
 
 
 def _set(
-    flag: str,
-    group: ConditionSet,
+    compiled: CompiledFlag,
+    flag: FlagDefinition,
     index: int,
     answer: FlagAnswer,
     question: Question,
     views: Mapping[str, CohortView],
 ) -> ExplainedSet:
-    tests = [_test(each, question, views) for each in group.properties]
-    rollout = _rollout(flag, group, question.distinct_id)
+    group = flag.filters.groups[index]
+    aggregation = group.aggregation(flag.filters.aggregation_group_type_index)
+    tests = [_test(each, question, views, aggregation) for each in group.properties]
+    rollout = _rollout(compiled, group, compiled.sets[index].identify, question)
     return ExplainedSet(
         index=index,
         verdict=_verdict(tests, rollout),
-        decides=answer.reason.condition_index == index,
+        decides=answer.reason.condition_index == index and answer.reason.code != ReasonCode.SUPER_CONDITION_VALUE,
         tests=tests,
         rollout=rollout,
         variant=group.variant,
@@ -205,6 +227,8 @@ def _set(
 
 
 def _verdict(tests: Sequence[ExplainedTest], rollout: ExplainedRollout) -> SetVerdict:
+    if rollout.bucketed_by is None:
+        return SetVerdict.SKIPPED
     if any(test.holds is False for test in tests):
         return SetVerdict.FAILS
     if not rollout.within:
@@ -212,19 +236,42 @@ def _verdict(tests: Sequence[ExplainedTest], rollout: ExplainedRollout) -> SetVe
     return SetVerdict.UNKNOWN if any(test.holds is None for test in tests) else SetVerdict.MATCHES
 
 
-def _test(each: FlagFilter, question: Question, views: Mapping[str, CohortView]) -> ExplainedTest:
+def _test(
+    each: FlagFilter, question: Question, views: Mapping[str, CohortView], aggregation: int | None
+) -> ExplainedTest:
     if each.type == "cohort":
         return _cohort_test(each, question, views)
+    if each.type == "flag":
+        return _flag_test(each, question)
+    properties = question.properties
+    if each.type == "group":
+        index = aggregation if each.group_type_index is None else each.group_type_index
+        group = None if index is None else question.groups.get(index)
+        properties = {} if group is None else group.properties
     test = each.property_test()
-    holds = compile_dated_test(test, fold_case=True).holds(question.properties, question.now)
+    holds = compile_dated_flag_test(test).holds(properties, question.now)
+    is_hers = each.type == "person"
     return ExplainedTest(
         type=each.type,
         key=each.key,
         operator=test.op,
         value=test.value,
-        found=_shown(question.properties.get(each.key)),
-        holds=None if each.key in question.unread else holds,
-        filled_in=each.key in question.filled_in,
+        found=_shown(properties.get(each.key)),
+        holds=None if is_hers and each.key in question.unread else holds,
+        filled_in=is_hers and each.key in question.filled_in,
+    )
+
+
+def _flag_test(each: FlagFilter, question: Question) -> ExplainedTest:
+    value = question.flags[each.key].value(question.who, question.ask, question.explain)
+    expected = each.flag_value()
+    return ExplainedTest(
+        type=each.type,
+        key=each.key,
+        operator=EVALUATES_TO,
+        value=expected,
+        found=value,
+        holds=evaluates_to(value, expected),
     )
 
 
@@ -241,18 +288,29 @@ def _cohort_test(each: FlagFilter, question: Question, views: Mapping[str, Cohor
     )
 
 
-def _rollout(flag: str, group: ConditionSet, distinct_id: str) -> ExplainedRollout:
+def _rollout(
+    compiled: CompiledFlag, group: ConditionSet, identify: Identify | None, question: Question
+) -> ExplainedRollout:
     percentage = 100.0 if group.rollout_percentage is None else group.rollout_percentage
-    value, bound = bucket(flag, distinct_id), percentage / 100
-    return ExplainedRollout(percentage, bound, value, within=bound >= 1 or value <= bound)
+    bucketed, bound = bucketed_by(identify, question.who), percentage / 100
+    if bucketed is None:
+        return ExplainedRollout(percentage, bound, None, within=False, bucketed_by=None)
+    value = bucket(compiled.key, bucketed)
+    return ExplainedRollout(percentage, bound, value, within=bound >= 1 or value <= bound, bucketed_by=bucketed)
 
 
-def _variants(compiled: CompiledFlag, distinct_id: str) -> ExplainedVariant | None:
+def _bucketed(flag: FlagDefinition, question: Question) -> str | None:
+    """The id by which the flag itself is cut; a set about another group has its own."""
+    index = flag.filters.aggregation_group_type_index
+    return bucketed_by(identify_of(flag) if index is None else by_group(index), question.who)
+
+
+def _variants(compiled: CompiledFlag, bucketed: str | None) -> ExplainedVariant | None:
     if not compiled.variants:
         return None
     return ExplainedVariant(
-        hash=bucket(compiled.key, distinct_id, VARIANT_SALT),
-        variant=variant_for(compiled.variants, compiled.key, distinct_id),
+        hash=None if bucketed is None else bucket(compiled.key, bucketed, VARIANT_SALT),
+        variant=None if bucketed is None else variant_for(compiled.variants, compiled.key, bucketed),
         stretches=[Stretch(variant, below) for below, variant in compiled.variants],
     )
 

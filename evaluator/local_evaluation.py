@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from cohort_store.errors import BadDefinition
-from cohort_store.flags import parse_flag, payload_text, plain_flag
+from cohort_store.flags import DEVICE_ID, parse_flag, payload_text, plain_flag
 from cohort_store.registry import Cohort, TeamRegistry
 
 PROPERTY_MATCHING_VERSION = 2
@@ -78,14 +78,16 @@ def document_of(team: TeamRegistry, *, with_cohorts: bool, reader: Reader) -> Do
 def definitions_of(team: TeamRegistry, *, with_cohorts: bool, reader: Reader) -> LocalDefinitions:
     """The same, not encoded."""
     flags = [_spelled_out(flag) for flag in _readable(team.flags)]
+    names = {str(flag["id"]): flag["key"] for flag in flags} | {flag["key"]: flag["key"] for flag in flags}
+    dependencies = [asked for flag in flags for asked in _properties(flag) if asked["type"] == "flag"]
+    for asked in dependencies:
+        asked["key"] = names.get(asked["key"], asked["key"])
     chains = _chains(flags)
-    for flag in flags:
-        for asked in _properties(flag):
-            if asked.get("type") == "flag":
-                asked["dependency_chain"] = chains.get(str(asked["key"]), [])
+    for asked in dependencies:
+        asked["dependency_chain"] = chains.get(asked["key"], [])
     return LocalDefinitions(
         flags=[_held_back(flag) if _is_misjudged(flag, reader) else flag for flag in flags],
-        group_type_mapping={},
+        group_type_mapping={str(index): name for name, index in team.group_types.items()},
         cohorts=_cohorts(team.cohorts, flags) if with_cohorts else {},
     )
 
@@ -149,17 +151,34 @@ def _is_misjudged(flag: Plain, reader: Reader) -> bool:
     filters = flag["filters"]
     if filters.get("super_groups") or filters.get("feature_enrollment"):
         return True
+    if any(_mixes(group, filters.get("aggregation_group_type_index")) for group in filters["groups"]):
+        return True
     if reader is Reader.CURRENT:
         return False
     shares = [each["rollout_percentage"] for each in (*filters["groups"], *_variants(flag))]
     if any(isinstance(share, float) for share in shares):
         return True
-    if filters.get("holdout") or filters.get("early_exit") or flag.get("bucketing_identifier") == "device_id":
+    if filters.get("holdout") or filters.get("early_exit") or DEVICE_ID in _buckets(flag):
         return True
     if any(group.get("aggregation_group_type_index") is not None for group in filters["groups"]):
         return True
     return reader is Reader.GO and any(
         group["properties"] and group["rollout_percentage"] not in (None, 100) for group in filters["groups"]
+    )
+
+
+def _buckets(flag: Plain) -> tuple[str | None, str | None]:
+    return flag.get("bucketing_identifier"), flag["filters"].get("bucketing_identifier")
+
+
+def _mixes(group: Plain, of_flag: int | None) -> bool:
+    """Whether a set tests something else than whom it is about: SDKs look for all of it in one place."""
+    about = group.get("aggregation_group_type_index", of_flag)
+    if about is None:
+        return any(asked["type"] == "group" for asked in group["properties"])
+    return any(
+        asked["type"] in ("person", "cohort") or asked.get("group_type_index", about) != about
+        for asked in group["properties"]
     )
 
 

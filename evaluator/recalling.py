@@ -12,10 +12,12 @@ import msgspec
 
 from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView
-from evaluator.flags import Ask, CompiledFlag, FlagAnswer, Reason, ReasonCode, Who, is_unavailable
+from evaluator.condition_sets import Ask, Who
+from evaluator.flags import CompiledFlag, FlagAnswer, Reason, is_unavailable
 from evaluator.last_known import Known, known_member
 from evaluator.person_properties import Unread
 from evaluator.policies import PolicyKind
+from evaluator.reasons import ReasonCode
 
 
 def recall_answers(
@@ -31,10 +33,12 @@ def recall_answers(
         return known_member(cohort, known) if member is None else member
 
     decided: dict[str, FlagAnswer] = {}
+    # What flags that others depend on answered without what is remembered must not stand in for what they do now.
+    beside: dict[str, FlagAnswer] = {}
     for flag in flags:
         if flag.policy.kind is PolicyKind.LAST_KNOWN:
             properties = Unread(who.properties, unread)
-            asked = who._replace(properties=properties) if unread else who
+            asked = who._replace(properties=properties, beside={}) if unread else who._replace(beside=beside)
             answer = flag.decide(asked, remembering, lambda cohort: f"nothing is known of cohort {cohort.key}")
             if properties.looked_at is None and not is_unavailable(answer):
                 decided[flag.key] = _as_known(answer, known.membership.now_ms)

@@ -24,10 +24,12 @@ from typing import Any
 
 import msgspec
 
-from cohort_store.flags import ConditionSet, FlagDefinition
+from cohort_store.flag_conditions import ConditionSet
+from cohort_store.flags import FlagDefinition
 from cohort_store.freshness import Status
 from cohort_store.openfeature_values import payload_value
-from evaluator.flags import FlagAnswer, ReasonCode, is_unavailable
+from evaluator.flags import FlagAnswer, is_unavailable
+from evaluator.reasons import ReasonCode
 
 ON, OFF = "on", "off"
 """The variants of a flag that has none of its own: OpenFeature's clients expect some name."""
@@ -70,10 +72,10 @@ class Resolution(msgspec.Struct, frozen=True, rename="camel"):
     value: bool | str | int | float | dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
-_BY_CODE = {
+_BY_CODE: dict[str, ResolutionReason] = {
     ReasonCode.FLAG_DISABLED: ResolutionReason.DISABLED,
     ReasonCode.OUT_OF_ROLLOUT_BOUND: ResolutionReason.SPLIT,
-    "holdout_condition_value": ResolutionReason.SPLIT,
+    ReasonCode.HOLDOUT_CONDITION_VALUE: ResolutionReason.SPLIT,
 }
 """Reasons that do not depend on which condition set answered; the others are targeting."""
 
@@ -174,5 +176,5 @@ def _reason_of(group: ConditionSet, has_variants: bool) -> ResolutionReason:
 def _asks_before_its_sets(flag: FlagDefinition) -> bool:
     """Whether something else than its condition sets may decide the flag."""
     filters = flag.filters
-    others = (filters.super_groups, filters.holdout_groups, filters.holdout, filters.feature_enrollment)
-    return any(others) or filters.aggregation_group_type_index is not None
+    others = (filters.early_access, filters.holdout, filters.feature_enrollment, flag.is_bucketed_by_device)
+    return any(others) or bool(flag.group_types())

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import msgspec
 
 from cohort_store.durations import format_instant
+from cohort_store.flag_conditions import ConditionSet
 from cohort_store.flag_evaluations import OFF, ON, Calls
-from cohort_store.flags import ConditionSet, FlagDefinition
-from evaluator.flags import ReasonCode
+from cohort_store.flags import FlagDefinition
+from evaluator.reasons import ReasonCode
 
 DAY_MS = 86_400_000
 QUIET_MS = 30 * DAY_MS
@@ -30,6 +31,7 @@ _BY_POLICY = (
     ReasonCode.COHORT_UNAVAILABLE,
     ReasonCode.PROPERTY_UNAVAILABLE,
     ReasonCode.MISSING_DEPENDENCY,
+    ReasonCode.CONTINUITY_UNAVAILABLE,
     ReasonCode.LAST_KNOWN,
 )
 
@@ -115,7 +117,7 @@ def value_for_everybody(flag: FlagDefinition) -> bool | str | None:
     filters = flag.filters
     if any((filters.super_groups, filters.feature_enrollment, filters.holdout)):
         return None
-    if filters.aggregation_group_type_index is not None:
+    if flag.group_types() or flag.is_bucketed_by_device or filters.early_exit:
         return None
     values: set[bool | str | None] = set()
     for group in filters.groups:

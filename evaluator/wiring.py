@@ -25,6 +25,7 @@ from cohort_store.errors import Crash
 from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.settings import Settings
 from evaluator.capturing import capturing_of
+from evaluator.continuity import Continuity
 from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.http.application import Application
 from evaluator.http.entrance import doorway_of, gate_of, tls_files_of
@@ -92,10 +93,11 @@ async def _run(settings: Settings) -> None:
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Every part of an evaluator, following the registry. Starts without the store, and finds it when it comes."""
     from cohort_store.kafka.registry_source import TopicRegistrySource
-    from cohort_store.redis.wiring import connect_mirror, connect_reader
+    from cohort_store.redis.wiring import connect_hash_keys, connect_mirror, connect_reader
     from evaluator.kafka.event_sink import KafkaEventSink
 
     reader, mirror, topic = connect_reader(settings), connect_mirror(settings), TopicRegistrySource(settings.kafka)
+    hash_keys = connect_hash_keys(settings)
     metrics, clock = Metrics(), clock_from(settings.clock)
     registry = RegistryFollower(
         mirror,
@@ -133,6 +135,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
                 gate=gate_of(settings, registry, clock),
                 shards=settings.shards,
                 stale_after_ms=settings.max_hold_ms,
+                continuity=Continuity(hash_keys),
                 past=history.past,
                 book=history.book,
                 capturing=capturing,
@@ -145,6 +148,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await reader.aclose()
         await mirror.aclose()
         await topic.aclose()
+        await hash_keys.aclose()
 
 
 class History(NamedTuple):

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cohort_store.access_keys import AccessKey
-from cohort_store.definition_files import COHORT, FLAG, KEY, LIST, Definitions, Name, place_of
+from cohort_store.definition_files import COHORT, FLAG, GROUP_TYPE, KEY, LIST, Definitions, Name, place_of
 from cohort_store.definitions import parse_cohort, to_plain
 from cohort_store.errors import BadDefinition
 from cohort_store.flags import parse_flag, plain_flag
+from cohort_store.group_types import parse_group_types
 from cohort_store.registry import Registry
 from cohort_store.static_lists import STATIC_LIST, TeamList, chunks_of, digest_of, lists_in, members_of, tree_of
 
@@ -194,6 +195,7 @@ def registry_values(registry: Registry) -> dict[Name, bytes]:
     for team in registry.teams.values():
         found |= {Name(COHORT, team.team, cohort.key): canonical(cohort.source) for cohort in team.cohorts}
         found |= {Name(FLAG, team.team, flag["key"]): canonical(flag) for flag in team.flags}
+        found |= {Name(GROUP_TYPE, team.team, name): canonical(index) for name, index in team.group_types.items()}
     return found | {Name(KEY, key.team, key.id): canonical(key) for key in registry.keys}
 
 
@@ -220,6 +222,7 @@ def canonical_values(definitions: Definitions) -> dict[Name, bytes]:
     """Each definition as canonical JSON. Raises BadDefinition for one beyond DEFINITION_BYTES_MAX."""
     values = {name: canonical(to_plain(cohort)) for name, cohort in definitions.cohorts.items()}
     values |= {name: canonical(plain_flag(flag)) for name, flag in definitions.flags.items()}
+    values |= {name: canonical(index) for name, index in definitions.group_types.items()}
     for name, value in values.items():
         if len(value) > DEFINITION_BYTES_MAX:
             problem = f"{len(value)} bytes as JSON; at most {DEFINITION_BYTES_MAX}: split it, or shorten its lists"
@@ -234,7 +237,7 @@ def canonical_values(definitions: Definitions) -> dict[Name, bytes]:
 
 def parse_values(values: Values, places: Mapping[Name, str] | None = None) -> Definitions:
     """The inverse of `canonical_values`. Raises BadDefinition for what this version cannot read."""
-    cohorts, flags = {}, {}
+    cohorts, flags, types = {}, {}, {}
     for name, value in values.items():
         if name.kind in (LIST, KEY):
             continue
@@ -247,9 +250,11 @@ def parse_values(values: Values, places: Mapping[Name, str] | None = None) -> De
             ) from None
         if name.kind == COHORT:
             cohorts[name] = parse_cohort(_with_members(plain, name.team, values, path), path)
+        elif name.kind == GROUP_TYPE:
+            types[name] = parse_group_types({name.key: plain}, path)[name.key]
         else:
             flags[name] = parse_flag(plain, path)
-    return Definitions(cohorts, flags, frozenset(name.team for name in values), places or {})
+    return Definitions(cohorts, flags, frozenset(name.team for name in values), places or {}, group_types=types)
 
 
 def keys_in(values: Values) -> list[AccessKey]:

@@ -154,7 +154,11 @@ def _joined(planned: PlannedApply, wanted: Definitions) -> Definitions:
     kept = {name: value for name, value in planned.values.items() if name not in wanted.places}
     stored = parse_values(kept)
     return Definitions(
-        {**stored.cohorts, **wanted.cohorts}, {**stored.flags, **wanted.flags}, wanted.teams, wanted.places
+        {**stored.cohorts, **wanted.cohorts},
+        {**stored.flags, **wanted.flags},
+        wanted.teams,
+        wanted.places,
+        group_types={**stored.group_types, **wanted.group_types},
     )
 
 

@@ -23,7 +23,7 @@ from cohort_store.posthog.events import Action, translate_action
 from cohort_store.posthog.places import Note, Place
 
 _COHORT_SIGNS = ("filters", "groups", "is_static", "members", "query")
-_BUNDLE_KEYS = ("cohorts", "actions", "flags", "team")
+_BUNDLE_KEYS = ("cohorts", "actions", "flags", "team", "group_types", "group_type_mapping")
 _PAGE_KEYS = ("count", "next", "previous", "results")
 _TEAM_BOOKS = ("id", "uuid", "name", "project_id", "organization", "api_token", "timezone", "test_account_filters")
 
@@ -35,6 +35,8 @@ class Translated:
     cohorts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     flags: list[tuple[str, Any]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    team: int | None = None
+    """The tenant that the file names."""
 
 
 def is_posthog(value: Any) -> bool:
@@ -131,6 +133,7 @@ def translate(value: Any, team: Team) -> Translated:
     _check_keys(value, made)
     owner = value.get("team") if isinstance(value, Mapping) else None
     tenant = owner.get("id") if isinstance(owner, Mapping) else owner
+    made.team = tenant if type(tenant) is int else None
     for kind, path, item in _items(value):
         if kind is _Kind.NOTHING:
             raise BadDefinition(path, f"{shown(item)} is no cohort, action or flag; leave it out")

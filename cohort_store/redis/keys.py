@@ -10,6 +10,7 @@ Every key of shard s starts with ``{<prefix>:s}:``, which is also the hash tag: 
     outbox               stream   changes not yet known to be in Kafka, field c
     pos                  hash     the position
     d:<distinct id>      string   8 bytes of version, then the person's id; with none it is nobody's, and expires
+    h:<subject>          hash     by flag, the id in whose place a person came (hash_keys.py); expires unless read
     ack                  string   written before WAIT, so that replicas have something to acknowledge
 
 A subject is written ``team:kind:id`` and a distinct id ``team:id``. An id that is a UUID in canonical text
@@ -54,6 +55,9 @@ class ShardKeys:
 
     def person(self, team: int, distinct_id: str) -> bytes:
         return self.prefix + b"d:" + pack_distinct_id(team, distinct_id)
+
+    def hash_keys(self, subject: Subject) -> bytes:
+        return self.prefix + b"h:" + pack_subject(subject)
 
     def bucket(self, handle: int, bucket: int) -> bytes:
         return b"%bc:%d:%d" % (self.prefix, handle, bucket)

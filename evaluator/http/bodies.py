@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from typing import TypeVar
@@ -9,11 +10,13 @@ from typing import TypeVar
 import msgspec
 
 from evaluator.http.messages import Problem, Request, invalid
+from evaluator.http.packed_bodies import FORM, form_data, unpack_base64
 
 BODY_BYTES_MAX = 1_048_576
 """Of a body as sent, and again once it is unpacked."""
 
 _GZIP = 16 + zlib.MAX_WBITS
+_NO_NUMBER = re.compile(rb"NaN|Infinity")
 _FIELD = re.compile(r"`\$\.?(.*)`$")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 
@@ -33,13 +36,16 @@ def plain_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
         raise invalid(
             "content-encoding", "unsupported", f"content-encoding {encoding[:40]!r} is not known; use gzip", 415
         )
-    if compression not in ("", "gzip", "gzip-js"):
+    if compression not in ("", "gzip", "gzip-js", "base64"):
         raise _unsupported("compression", compression)
-    if compression or encoding == "gzip":
-        return inflated(request.body, bytes_max)
-    if encoding == "deflate":
-        return inflated(request.body, bytes_max, zlib.MAX_WBITS)
-    return request.body
+    body = request.body
+    if encoding == "gzip" or compression.startswith("gzip"):
+        body = inflated(body, bytes_max)
+    elif encoding == "deflate":
+        body = inflated(body, bytes_max, zlib.MAX_WBITS)
+    if (request.headers.get("content-type") or "").startswith(FORM):
+        return form_data(body)
+    return unpack_base64(body) if compression == "base64" else body
 
 
 def decode_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
@@ -50,13 +56,28 @@ def decode_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _decode_leniently(body, decoder, error)
+    except RecursionError:
+        raise invalid(None, "too_deep", "the body is nested too deeply; send flat properties") from None
+
+
+def _decode_leniently(body: bytes, decoder: msgspec.json.Decoder[T], error: Exception) -> T:
+    """A body with numbers that JSON has not (`NaN`, `Infinity`), as some SDKs write them: they are null."""
+    if not _NO_NUMBER.search(body):
+        raise invalid(None, "malformed_json", f"the body is not JSON: {error}")
+    try:
+        plain = json.loads(body, parse_constant=lambda _: None)
+        return msgspec.convert(plain, decoder.type)
+    except msgspec.ValidationError as wrong:
+        raise _wrong_field(str(wrong)) from None
+    except ValueError:
         raise invalid(None, "malformed_json", f"the body is not JSON: {error}") from None
     except RecursionError:
         raise invalid(None, "too_deep", "the body is nested too deeply; send flat properties") from None
 
 
 def _unsupported(attr: str, value: str) -> Problem:
-    return invalid(attr, "unsupported", f"{attr} {value[:40]!r} is not known; use gzip", 415)
+    return invalid(attr, "unsupported", f"{attr} {value[:40]!r} is not known; use gzip or base64", 415)
 
 
 def inflated(packed: bytes, bytes_max: int = BODY_BYTES_MAX, window_bits: int = _GZIP) -> bytes:

@@ -16,10 +16,11 @@ from cohort_store.freshness import CohortView, member_of, status_of, trouble_wit
 from cohort_store.ports import Membership
 from cohort_store.records import EMPTY, Record, decode_record
 from cohort_store.subjects import ID_BYTES_MAX, PERSON, Subject
-from evaluator.catalog import TeamCatalog
+from evaluator.catalog import TeamCatalog, flags_by_name
 from evaluator.explaining import ExplainedCohort, ExplainedFlag, MembershipSource, Question, cohorts_of, explain_flag
 from evaluator.http.bodies import decode_body
 from evaluator.http.cohorts import cohort_named
+from evaluator.http.flag_request import groups_among
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, answer, invalid, not_found
 from evaluator.http.person_reading import wanted_properties
 from evaluator.http.service import Service, within_deadline
@@ -39,6 +40,9 @@ class ExplainRequest(msgspec.Struct):
     """Only these flags; needed where the team has more than 100."""
     person_properties: dict[str, Any] = {}
     """As a request for flags would bring them."""
+    groups: dict[str, Any] | None = None
+    group_properties: dict[str, dict[str, Any] | None] | None = None
+    device_id: str = ""
     memberships: dict[str, bool] = {}
     """What if: cohorts by key or id, each with whether the person is in it, in place of what is stored."""
     at: str | None = None
@@ -97,7 +101,18 @@ async def post_explain(service: Service, request: Request) -> Response:
         found = {key: _by_record(service, catalog, view, standing, at, source) for key, view in asked.items()}
     cohorts = {key: _given(asked[key], given[key]) if key in given else each for key, each in found.items()}
     filled = _filled(catalog, flags, body.person_properties, standing, source)
-    question = Question(distinct_id, filled.properties, at, cohorts, filled.names, filled.unread)
+    question = Question(
+        distinct_id,
+        filled.properties,
+        at,
+        cohorts,
+        filled.names,
+        filled.unread,
+        flags=flags_by_name(catalog.flags.values()),
+        groups=groups_among(body.groups, body.group_properties, catalog.group_types),
+        device_id=body.device_id,
+        hash_keys=await _hash_keys(service, catalog, distinct_id, standing.person, flags),
+    )
     return answer(
         ExplainAnswer(
             distinct_id=distinct_id,
@@ -133,6 +148,15 @@ def _filled(
     # A shard without a position has lost its records: that nothing is there says nothing of her then.
     is_known = standing.membership.ready is not None
     return fill_in(brought, wanted, (standing.record or EMPTY).registers if is_known else None)
+
+
+async def _hash_keys(
+    service: Service, catalog: TeamCatalog, distinct_id: str, person: str, flags: Iterable[FlagDefinition]
+) -> Mapping[str, str] | None:
+    """In whose place the person came, where a flag must know it. Nothing is kept for a question."""
+    if not any(catalog.flags[flag.key].continuous for flag in flags):
+        return {}
+    return await service.continuity.hash_keys(catalog.team, distinct_id, person, None, catalog.continuous)
 
 
 def _explained(catalog: TeamCatalog, flags: Iterable[FlagDefinition], question: Question) -> dict[str, ExplainedFlag]:

@@ -1,4 +1,4 @@
-"""POST /flags: every flag of a team for one distinct id, in PostHog's shape."""
+"""POST /flags and POST /decide: every flag of a team for one distinct id, in PostHog's shapes."""
 
 from __future__ import annotations
 
@@ -12,74 +12,19 @@ import msgspec
 
 from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
-from cohort_store.subjects import ID_BYTES_MAX
 from evaluator.catalog import TeamCatalog
+from evaluator.condition_sets import Who
 from evaluator.condition_tree import properties_tested
-from evaluator.evaluation import CohortAnswer, cohorts_asked, decide_all, describe
-from evaluator.flag_quality import FlagQuality, flag_qualities
-from evaluator.flags import CompiledFlag, FlagAnswer, Who
+from evaluator.evaluation import cohorts_asked, decide_all, describe
+from evaluator.flag_quality import flag_qualities
+from evaluator.flags import CompiledFlag, FlagAnswer
 from evaluator.http.bodies import decode_body
+from evaluator.http.flag_request import FlagsRequest, anonymous_of, checked_id, device_of, groups_of, token_of
+from evaluator.http.flag_versions import FilledIn, FlagsAnswer, FlagsMuster, shape_of, shaped
 from evaluator.http.messages import Request, Response, answer, invalid
 from evaluator.http.person_reading import PersonRead, read_person
 from evaluator.http.service import Service
-from evaluator.person_properties import KeptProperty, described
-
-
-class FlagsRequest(msgspec.Struct):
-    """What an SDK sends. Fields that are not named here are ignored."""
-
-    distinct_id: str | int
-    """A number is the text of its digits, as PostHog takes it."""
-    token: str | None = None
-    api_key: str | None = None
-    """Another name for `token`."""
-    person_properties: dict[str, Any] | None = None
-    flag_keys_to_evaluate: list[str] | None = None
-    """Only these flags; keys that no flag has are left out of the answer."""
-
-
-class FilledIn(KeptProperty, frozen=True, omit_defaults=True):
-    """A property that the request did not bring, and the flags that test it."""
-
-    flags: tuple[str, ...] = ()
-
-
-class FlagsMuster(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How good the answer is; sent on `X-Muster: 1` or `?muster=1`."""
-
-    registry_version: int
-    definitions_from: str
-    """mirror (Redis), topic (Kafka), or snapshot: no other source has answered since the start. Empty: none has any."""
-    person: str | None = None
-    """The person that the distinct id stands for; absent where nothing that is stored had to be asked."""
-    data_age_ms: int | None = None
-    """How far the person's roll is behind; absent where nothing could be read."""
-    cohorts: dict[str, CohortAnswer] = {}
-    """Every cohort that one of the flags may ask, by key."""
-    filled_in: dict[str, FilledIn] = {}
-    """The properties that the request did not bring and that flags were decided with, as Muster keeps them."""
-    unread: list[str] = []
-    """Those that it did not bring, that flags test, and that could not be read."""
-    flags: dict[str, FlagQuality] = {}
-    """How good each flag's answer is, and which of its tests held."""
-    properties: list[str] = []
-    """The person's properties that the request brought and that one of the flags tests."""
-    from_cache: bool = False
-    """Whether what was last known of the person stood by, since the store did not answer for every cohort."""
-    refused: dict[str, str] = {}
-    """Flags that this evaluator cannot read, with the reason."""
-
-
-class FlagsAnswer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """PostHog's answer, version 2."""
-
-    flags: dict[str, FlagAnswer]
-    errors_while_computing_flags: bool
-    """True where a flag's `on_unavailable` answered, a flag is unreadable, or no definitions are loaded yet."""
-    request_id: str
-    evaluated_at: int
-    """Milliseconds since 1970."""
-    muster: FlagsMuster | None = None
+from evaluator.person_properties import described
 
 
 class Asked(NamedTuple):
@@ -104,9 +49,19 @@ _requests = count(getrandbits(48))
 
 
 async def post_flags(service: Service, request: Request) -> Response:
+    found = await _answer(service, request)
+    return answer(shaped(found, shape_of(request)))
+
+
+async def post_decide(service: Service, request: Request) -> Response:
+    found = await _answer(service, request)
+    return answer(shaped(found, shape_of(request, decide=True), decide=True))
+
+
+async def _answer(service: Service, request: Request) -> FlagsAnswer:
     body = decode_body(request, _decoder)
-    catalog = service.registry.catalog.team(service.team_of(*_token_of(body)))
-    return answer(await answer_flags(service, catalog, body, wants_muster=request.wants("x-muster", "muster")))
+    catalog = service.registry.catalog.team(service.team_of(*token_of(body)))
+    return await answer_flags(service, catalog, body, wants_muster=request.wants("x-muster", "muster"))
 
 
 async def answer_flags(
@@ -122,9 +77,10 @@ async def answer_flags(
 
 async def evaluate(service: Service, catalog: TeamCatalog, body: FlagsRequest) -> Evaluated:
     """The flags of a request whose team is known, for every API that asks about flags. Raises Problem."""
-    distinct_id = _checked(str(body.distinct_id))
-    flags = _selected(catalog, body.flag_keys_to_evaluate)
+    distinct_id = checked_id(str(body.distinct_id))
+    flags = () if body.disable_flags else _selected(catalog, body.flag_keys_to_evaluate)
     asked = await read_person(service, catalog, flags, distinct_id, body.person_properties or {})
+    asked = await with_what_else_was_brought(service, catalog, flags, body, asked)
     now = service.clock.now_ms()
     try:
         answers, unavailable = decide_all(flags, asked.person, now)
@@ -141,6 +97,23 @@ async def evaluate(service: Service, catalog: TeamCatalog, body: FlagsRequest) -
     return Evaluated(found, flags, Asked(asked, body.person_properties or {}, answers))
 
 
+async def with_what_else_was_brought(
+    service: Service, catalog: TeamCatalog, flags: Sequence[CompiledFlag], body: FlagsRequest, asked: PersonRead
+) -> PersonRead:
+    """Her groups and device, and in whose place she came, where one of the flags must know that."""
+    person = asked.person._replace(groups=groups_of(body, catalog.group_types), device_id=device_of(body))
+    if asked.read is not None and any(flag.continuous for flag in flags):
+        anonymous = anonymous_of(body)
+        # Where the store did not answer it is not asked again: that would only take its time once more.
+        hash_keys = None
+        if asked.read.membership is not None:
+            hash_keys = await service.continuity.hash_keys(
+                catalog.team, person.distinct_id, asked.read.person, anonymous, catalog.continuous
+            )
+        person = person._replace(hash_keys=hash_keys)
+    return asked._replace(person=person)
+
+
 def _quality(
     service: Service, flags: Sequence[CompiledFlag], catalog: TeamCatalog, asked: Asked, now: int
 ) -> FlagsMuster:
@@ -152,6 +125,7 @@ def _quality(
         for key, cohort in cohorts_asked(flags).items()
     }
     trees = {flag.key: catalog.trees.get(flag.key, ()) for flag in flags}
+    who = Who(person.distinct_id, person.properties, now, person.groups, person.device_id, person.hash_keys)
     return FlagsMuster(
         registry_version=service.registry.catalog.version,
         definitions_from=service.registry.origin,
@@ -160,7 +134,7 @@ def _quality(
         cohorts=cohorts,
         filled_in=_filled_in(catalog, flags, of_person),
         unread=sorted(of_person.filled.unread),
-        flags=flag_qualities(flags, trees, Who(person.distinct_id, person.properties, now), cohorts, answers),
+        flags=flag_qualities(flags, trees, who, cohorts, answers),
         properties=sorted(properties_tested(trees.values()) & brought.keys()),
         from_cache=known is not None,
         refused=dict(catalog.refused),
@@ -188,20 +162,3 @@ def _request_id() -> str:
     # In the form of a UUID of version 4, random once a process and counted from there: it is no secret, but what joins
     # an answer with an SDK's report of it.
     return f"{_PROCESS}{next(_requests) & 0xFFFFFFFFFFFF:012x}"
-
-
-def _token_of(body: FlagsRequest) -> tuple[str, str]:
-    """The token, and the field that brought it."""
-    if body.token:
-        return body.token, "token"
-    if body.api_key:
-        return body.api_key, "api_key"
-    raise invalid("token", "required", "token is required: the project's API token")
-
-
-def _checked(distinct_id: str) -> str:
-    if not distinct_id:
-        raise invalid("distinct_id", "required", "distinct_id is empty; send the id of the person who asks")
-    if len(distinct_id) > ID_BYTES_MAX or len(distinct_id.encode()) > ID_BYTES_MAX:
-        raise invalid("distinct_id", "too_long", f"distinct_id is longer than {ID_BYTES_MAX} bytes; send a shorter id")
-    return distinct_id

@@ -28,7 +28,7 @@ async def read_person(
 ) -> PersonRead:
     """Read what these flags need and the request did not bring; her properties only where one of them tests such."""
     wanted = wanted_properties(catalog, flags, brought)
-    if not wanted and not any(flag.cohorts for flag in flags):
+    if not wanted and not any(flag.cohorts or flag.continuous for flag in flags):
         return PersonRead(Person(distinct_id, brought, None), None, Filled(brought))
     read = await service.reads.read(catalog.team, distinct_id, with_properties=bool(wanted))
     # A shard without a position has lost its records: that nothing is there says nothing of her then.

@@ -10,6 +10,8 @@ from evaluator.http import (
     cohorts,
     contexts,
     explain,
+    flag_request,
+    flag_versions,
     flags,
     health,
     ofrep,
@@ -61,6 +63,12 @@ _LAST_EVENT_ID = openapi.Parameter(
 )
 _DISTINCT_ID = openapi.Parameter("distinct_id", "query", "Ask for the person of this distinct id instead.")
 
+_ASKING_FLAGS = (
+    openapi.Parameter("v", "query", "The answer's version: 1 has values, 2 and above the flags with their reasons."),
+    openapi.Parameter("compression", "query", "gzip or base64: the body is packed so."),
+    _MUSTER,
+)
+
 ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
@@ -68,13 +76,22 @@ ROUTES: tuple[Route, ...] = (
         flags.post_flags,
         openapi.Operation(
             "Every flag of a team for one distinct id",
-            flags.FlagsAnswer,
-            request=flags.FlagsRequest,
-            parameters=(
-                openapi.Parameter("v", "query", "The answer's version; every value is answered in version 2."),
-                openapi.Parameter("compression", "query", "gzip: the body is packed."),
-                _MUSTER,
-            ),
+            flag_versions.VersionedAnswer,
+            request=flag_request.FlagsRequest,
+            parameters=_ASKING_FLAGS,
+            problems=(400, 401, 408, 413, 415, 503),
+            right=Right.EVALUATE,
+        ),
+    ),
+    Route(
+        "POST",
+        "/decide",
+        flags.post_decide,
+        openapi.Operation(
+            "As POST /flags, in the shapes that older SDKs ask for",
+            flag_versions.DecideAnswer,
+            request=flag_request.FlagsRequest,
+            parameters=_ASKING_FLAGS,
             problems=(400, 401, 408, 413, 415, 503),
             right=Right.EVALUATE,
         ),

@@ -15,6 +15,7 @@ from cohort_store.ports import MembershipReader
 from evaluator.capturing import Capturing
 from evaluator.catalog import TeamCatalog
 from evaluator.coalescing import DEADLINE_S
+from evaluator.continuity import Continuity
 from evaluator.definition_documents import Documents
 from evaluator.http.gate import Gate
 from evaluator.http.messages import Request, unavailable
@@ -42,6 +43,7 @@ class Service:
     gate: Gate
     shards: int
     stale_after_ms: int
+    continuity: Continuity
     past: PastMemberships | None = None
     book: EvaluationBook | None = None
     """Both None: there is no ClickHouse."""

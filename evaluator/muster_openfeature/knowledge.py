@@ -8,12 +8,14 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from cohort_store.errors import BadDefinition
-from cohort_store.flags import parse_flag
+from cohort_store.flag_order import order_flags
+from cohort_store.flags import FlagDefinition, parse_flag
 from cohort_store.freshness import CohortView
 from cohort_store.warming import WarmUp
-from evaluator.catalog import cohorts_by_name
+from evaluator.catalog import cohorts_by_name, compile_flags
+from evaluator.condition_sets import Who
 from evaluator.evaluation import decide_unread
-from evaluator.flags import CompiledFlag, FlagAnswer, Who, compile_flag
+from evaluator.flags import CompiledFlag, FlagAnswer
 
 
 class Known(NamedTuple):
@@ -56,17 +58,22 @@ def compile_definitions(
 ) -> Definitions:
     """Flags in PostHog's JSON shape, and the team's cohorts as (id, key, version)."""
     names = cohorts_by_name([_view(*cohort) for cohort in cohorts])
-    compiled: dict[str, CompiledFlag] = {}
+    parsed: dict[str, FlagDefinition] = {}
+    source: dict[str, object] = {}
     refused: dict[str, str] = {}
-    written: dict[str, object] = {}
     for raw in flags:
         try:
             flag = parse_flag(raw)
         except BadDefinition as error:
             refused[str(raw.get("key"))] = str(error)
         else:
-            found = compiled[flag.key] = compile_flag(flag, names)
-            written[flag.key] = (raw, tuple((cohort.key, cohort.number) for cohort in found.cohorts))
+            parsed[flag.key], source[flag.key] = flag, raw
+    order = order_flags(parsed.values())
+    compiled = compile_flags(parsed, order, names)
+    written: dict[str, object] = {}
+    for key, found in compiled.items():
+        others = () if key in order.broken else tuple(written[order.names[name]] for name in parsed[key].flags())
+        written[key] = (source[key], tuple((cohort.key, cohort.number) for cohort in found.cohorts), others)
     return Definitions(version, compiled, refused, written)
 
 
@@ -89,7 +96,8 @@ def decide(
 
     if known.properties:
         properties = {**known.properties, **properties}
-    who = Who(distinct_id, properties, now_ms)
+    # In whose place she came is not told here: a flag that goes on with that answers by its policy.
+    who = Who(distinct_id, properties, now_ms, hash_keys=None)
     if known.unread and (unread := known.unread - properties.keys()):
         return decide_unread(flag, who, unread, ask, explain)
     return flag.decide(who, ask, explain)

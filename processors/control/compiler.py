@@ -63,7 +63,8 @@ def compiled(registry: Registry, applied: Applied, now: int) -> Registry:
         for name, flag in definitions.flags.items():
             flags.setdefault(name.team, []).append(plain_flag(flag))
         cohorts = list(definitions.cohorts.values())
-        following = compiling.assign(registry, cohorts, flags, applied=applied.id, now=now)
+        types = {name.team: definitions.group_types_of(name.team) for name in definitions.group_types}
+        following = compiling.assign(registry, cohorts, flags, applied=applied.id, now=now, group_types=types)
         following = dated(registry, following, now)
         _check_size(following)
     except BadDefinition as refusal:

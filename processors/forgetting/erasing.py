@@ -2,8 +2,8 @@
 
 First the history is told whom to keep away, so that no row is written again once it is erased. Then her owners are
 told, in order with live events: her record becomes a tombstone (`cohort_store.forgetting`), her distinct ids nobody's,
-and consumers hear that she left. When they have done it, and the archive has what the sources held by then, the
-history is erased.
+and consumers hear that she left; in whose place she came is let go. When they have done it, and the archive has what
+the sources held by then, the history is erased.
 
 Nothing has to be undone where it breaks off: to do all of it again is harmless.
 """
@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from cohort_store.deltas import Delta, Erasure
 from cohort_store.errors import Retry
+from cohort_store.hash_keys import HashKeyStore
 from cohort_store.ports import MembershipReader
-from cohort_store.subjects import DISTINCT_ID, Subject, shard_of
+from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
 from processors.backfill.owners import Owners
 from processors.backfill.ports import SeedLog
 from processors.forgetting.ports import ErasedRows, Past
@@ -41,6 +42,7 @@ class ErasingParts(NamedTuple):
     settled: Settled
     shards: int
     partitions: int
+    hash_keys: HashKeyStore
 
 
 class Hers(NamedTuple):
@@ -79,6 +81,8 @@ async def erase(parts: ErasingParts, whom: Hers, registry_version: int, erasure:
     behind = await parts.deltas.send(packer.forgets(registry_version, erasure))
     owners = Owners(parts.reader, parts.deltas, parts.shards, parts.partitions)
     await owners.have_folded(behind, {shard_of(subject, parts.shards) for subject in subjects}, "the erasure")
+    # An id whose person was not known when she was identified has what was kept for itself.
+    await parts.hash_keys.forget([person, *(Subject(person.team, PERSON, each) for each in distinct_ids)])
     return ErasedRows() if parts.past is None else await _erase_past(parts, parts.past, whom, erasure.at_ms)
 
 

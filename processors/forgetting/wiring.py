@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from cohort_store.clocks import SystemClock
 from cohort_store.kafka import clients
-from cohort_store.redis.wiring import connect_reader
+from cohort_store.redis.wiring import connect_hash_keys, connect_reader
 from cohort_store.registry import Registry
 from cohort_store.settings import Settings
 from processors.archive.wiring import ROLE as ARCHIVE
@@ -27,6 +27,8 @@ async def opened_parts(settings: Settings, registry: Registry) -> AsyncIterator[
     async with AsyncExitStack() as stack:
         reader = connect_reader(settings)
         stack.push_async_callback(reader.aclose)
+        hash_keys = connect_hash_keys(settings)
+        stack.push_async_callback(hash_keys.aclose)
         producer = clients.producer(settings.kafka)
         await producer.start()
         stack.push_async_callback(producer.stop)
@@ -38,4 +40,5 @@ async def opened_parts(settings: Settings, registry: Registry) -> AsyncIterator[
             settled=SettledSources(settings.kafka, registry.partitions, archived, SystemClock(), PATIENCE_S),
             shards=settings.shards,
             partitions=settings.partitions,
+            hash_keys=hash_keys,
         )

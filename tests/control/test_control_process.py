@@ -99,6 +99,25 @@ async def test_what_an_apply_reports_is_in_force_and_shown(running: ControlProce
     await eventually(lambda: mirrored(settings), lambda r: dict(r.sources) == {"muster.events": (0, 1)})
 
 
+async def test_group_types_and_flags_that_ask_flags_are_applied_like_anything_else(
+    running: ControlProcess, tmp_path: Path
+) -> None:
+    settings = running.settings
+    flags = (
+        "flags:\n  - {key: f, filters: {aggregation_group_type_index: 0, groups: [{}]}}\n"
+        "  - {key: g, filters: {groups: [{properties: "
+        "[{type: flag, key: f, operator: flag_evaluates_to, value: true}]}]}}\n"
+    )
+    with pytest.raises(BadDefinition, match="add group_types"):
+        await apply_text(settings, tmp_path, f"team: 11\n{flags}")
+    report = await apply_text(settings, tmp_path, f"team: 11\ngroup_types: {{company: 0}}\n{flags}")
+    assert names_of(report.changes, Action.CREATED) == ["f", "g", "company"]
+    registry = (await in_force(settings, report)).team(11)
+    assert (registry.group_types, [flag["key"] for flag in registry.flags]) == ({"company": 0}, ["f", "g"])
+    with pytest.raises(BadDefinition, match="depends on flag 'f', which is not defined"):
+        await apply_text(settings, tmp_path, f"team: 11\nflags: [{flags.splitlines()[2].strip(' -')}]\n", prune=True)
+
+
 async def test_an_apply_returns_once_readers_see_it_and_says_where_they_do_not(
     settings: Settings, tmp_path: Path
 ) -> None:

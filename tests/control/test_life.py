@@ -1,12 +1,12 @@
 """Sources, versions that take over, and what status says of them."""
 
 from cohort_store.clocks import SteppedClock
-from cohort_store.definition_files import read_definitions
+from cohort_store.definition_files import GROUP_TYPE, read_definitions
 from cohort_store.definition_text import DefinitionText
 from cohort_store.kafka.topics import DELTAS
 from cohort_store.memory import MemoryStore
 from cohort_store.ports import Offset, Position, ShardCommit
-from cohort_store.registry import Registry
+from cohort_store.registry import Registry, decode_registry, encode_registry
 from processors.control.compiler import compiled
 from processors.control.life import (
     ABSENT_LOOKS_MAX,
@@ -19,7 +19,7 @@ from processors.control.life import (
     with_sources,
 )
 from processors.control.status import Status, status_of
-from processors.definition_changes import Applied, canonical_values
+from processors.definition_changes import Applied, canonical_values, registry_values
 
 DAY_MS = 86_400_000
 
@@ -176,3 +176,16 @@ async def test_shards_are_as_old_and_as_far_behind_as_the_slowest_of_them() -> N
 async def test_figures_that_need_what_is_away_are_left_open() -> None:
     status = await standing(Registry())
     assert (status.shards.now_ms, status.shards.age_ms, status.shards.lag) == (None, None, None)
+
+
+def test_group_types_are_in_force_with_the_apply_that_names_them_and_can_be_read_back() -> None:
+    text = b"group_types: {company: 0}\nflags: [{key: f, filters: {aggregation_group_type_index: 0, groups: [{}]}}]"
+    values = canonical_values(read_definitions([DefinitionText("f.yaml", text)]))
+    registry = compiled(Registry(), Applied("a", values), 0)
+    assert registry.team(1).group_types == {"company": 0}
+    assert registry_values(decode_registry(encode_registry(registry))) == values
+    without = {name: value for name, value in values.items() if name.kind != GROUP_TYPE}
+    refused = compiled(registry, Applied("b", without), 0)
+    assert "team 1 does not name" in refused.refused
+    assert refused.team(1).group_types == {"company": 0}
+    assert compiled(registry, Applied("c", {}), 0).teams == {}

@@ -15,7 +15,8 @@ from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
 from cohort_store.timelines import Timeline
 from cohort_store.warming import WarmUp
 from evaluator.catalog import cohorts_by_name
-from evaluator.flags import CompiledFlag, FlagAnswer, Who, compile_flag
+from evaluator.condition_sets import Who
+from evaluator.flags import CompiledFlag, FlagAnswer, compile_flag
 
 SHARDS = 8
 NOW_MS = 1_768_222_800_000
@@ -53,10 +54,13 @@ def registry_of(
     before: Registry | None = None,
     *,
     now: int = NOW_MS,
+    group_types: Mapping[str, int] | None = None,
 ) -> Registry:
     """The registry in which these are in force, for team 1."""
     plain = [plain_flag(parse_flag(each)) for each in flags]
-    return assign(before or Registry(), [parse_cohort(each) for each in cohorts], {1: plain}, applied="test", now=now)
+    parsed = [parse_cohort(each) for each in cohorts]
+    types = {1: group_types or {}}
+    return assign(before or Registry(), parsed, {1: plain}, applied="test", now=now, group_types=types)
 
 
 def cohort_view(key: str = "buyers", number: int = 1, **fields: Any) -> CohortView:
@@ -93,10 +97,11 @@ def decided(
     properties: Mapping[str, Any] | None = None,
     members: Mapping[CohortView, bool | None] | None = None,
     now: int = NOW_MS,
+    **more: Any,
 ) -> FlagAnswer:
-    """The flag's answer at `now` where each cohort says what `members` says of it."""
+    """The flag's answer at `now` where each cohort says what `members` says of it. `more` are fields of `Who`."""
     asked = dict(members or {})
-    who = Who(distinct_id, properties or {}, now)
+    who = Who(distinct_id, properties or {}, now, **more)
     return compiled(raw, *asked).decide(who, asked.__getitem__, lambda c: f"{c.key} is away")
 
 

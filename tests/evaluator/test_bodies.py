@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from evaluator.http.bodies import BODY_BYTES_MAX, decode_body, plain_body
-from evaluator.http.flags import FlagsRequest
+from evaluator.http.flag_request import FlagsRequest
 from evaluator.http.messages import Problem, Request
 
 DECODER = msgspec.json.Decoder(FlagsRequest)

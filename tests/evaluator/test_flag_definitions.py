@@ -86,12 +86,14 @@ def test_a_cohort_is_named_by_id_or_by_key(value: Any, operator: str | None, exp
     assert list(parse_flag(flag("f", {"properties": [raw]})).cohorts()) == [expected]
 
 
+OF_GROUP = person_is("seats", "gt", 10) | {"type": "group"}
+
 REFUSED = [
     ({"key": ""}, "flags[0].key", "at least 1 character"),
     ({"key": "f", "active": "perhaps"}, "flags[0].active", "'perhaps'"),
     ({"key": "f", "deleted": True}, "flags[0]", "leave it out"),
-    ({"key": "f", "ensure_experience_continuity": True}, "flags[0].ensure_experience_continuity", "got True"),
-    ({"key": "f", "bucketing_identifier": "device_id"}, "flags[0].bucketing_identifier", "device_id"),
+    ({"key": "f", "ensure_experience_continuity": "yes"}, "flags[0].ensure_experience_continuity", "write true or"),
+    ({"key": "f", "bucketing_identifier": "email"}, "flags[0].bucketing_identifier", "'email'"),
     ({"key": "f", "muster": {"on_unavailable": "guess"}}, "flags[0].muster.on_unavailable", "fail_closed"),
     ({"key": "f", "muster": {"on_unavailable": {"value": "blue"}}}, "flags[0]", "'blue'"),
     ({"key": "f", "muster": {"fallback": True}}, "flags[0].muster.fallback", "not known"),
@@ -122,9 +124,19 @@ REFUSED = [
     ),
     (flag("f", {"rollout": 10}), "flags[0].filters.groups[0].rollout", "not known"),
     (flag("f", {"variant": "blue"}), "flags[0].filters", "'blue'"),
-    (flag("f", aggregation_group_type_index=0), "flags[0].filters.aggregation_group_type_index", "not supported"),
-    (flag("f", super_groups=[{"properties": []}]), "flags[0].filters.super_groups", "not supported"),
-    (flag("f", early_exit=True), "flags[0].filters.early_exit", "True"),
+    (
+        flag("f", aggregation_group_type_index=5),
+        "flags[0].filters.aggregation_group_type_index",
+        "less than or equal to 4",
+    ),
+    (flag("f", {"aggregation_group_type_index": "0"}), "flags[0].filters.groups[0]", "'0' is no group type"),
+    (flag("f", {"properties": [OF_GROUP]}), "flags[0].filters", "add group_type_index"),
+    (flag("f", super_groups=[{"properties": [in_cohort(3)]}]), "flags[0].filters", "test properties of the person"),
+    (flag("f", super_groups=[{}, {}]), "flags[0].filters.super_groups", "at most 1"),
+    (flag("f", early_exit="yes"), "flags[0].filters.early_exit", "write true or false"),
+    (flag("f", holdout={"id": 3, "exclusion_percentage": 101}), "flags[0].filters.holdout.exclusion_percentage", "101"),
+    (flag("f", holdout_groups=[{"variant": "out"}]), "flags[0].filters", "'out'"),
+    (flag("f", holdout_groups=[{"properties": [OF_GROUP]}]), "flags[0].filters", "write holdout"),
     (flag("f", multivariate=variants(a=50, b=49)), "flags[0].filters.multivariate.variants", "add up to 99"),
     (flag("f", payloads={"blue": "1"}), "flags[0].filters", "'blue'"),
     (flag("f", payloads={"true": "x" * 20_001}), "flags[0].filters.payloads", "20001 characters"),
@@ -141,7 +153,11 @@ REFUSED_FILTERS = [
     (in_cohort("buyers", "gt"), "'gt'"),
     (in_cohort(0), "id or key"),
     (in_cohort("buyers") | {"negation": True}, "not_in"),
-    (person_is("plan", "exact", "pro") | {"type": "group", "group_type_index": 0}, "group"),
+    (person_is("plan", "exact", "pro") | {"group_type_index": 0}, "belongs to the type group"),
+    (OF_GROUP | {"group_type_index": 7}, "less than or equal to 4"),
+    (person_is("other", "exact", True) | {"type": "flag"}, "use flag_evaluates_to"),
+    (person_is("other", "flag_evaluates_to", 1) | {"type": "flag"}, "evaluates to true, false or a variant"),
+    (person_is("plan", "exact", "pro") | {"type": "person_metadata"}, "'group'"),
 ]
 
 
@@ -170,3 +186,38 @@ def test_what_is_no_object_is_no_flag(raw: Any) -> None:
 def test_a_payload_is_text_that_holds_json_however_it_was_written() -> None:
     assert payload_text('{"percent": 5}') == '{"percent": 5}'
     assert payload_text({"percent": 5}) == '{"percent":5}'
+
+
+def test_the_whole_flag_model_is_read_and_its_canonical_form_means_the_same() -> None:
+    raw = flag(
+        "f",
+        {"properties": [OF_GROUP], "aggregation_group_type_index": 1, "rollout_percentage": 5},
+        {"properties": [person_is("12", "flag_evaluates_to", True) | {"type": "flag", "dependency_chain": ["g"]}]},
+        {"properties": [person_is("name", "icontains_multi", ["a", "b"])], "aggregation_group_type_index": None},
+        aggregation_group_type_index=0,
+        super_groups=[{"properties": [person_is("$feature_enrollment/f", "exact", ["true"])]}],
+        holdout={"id": 3, "exclusion_percentage": 10},
+        payloads={"holdout-3": "1"},
+        early_exit=True,
+    ) | {"ensure_experience_continuity": True, "bucketing_identifier": "device_id"}
+    parsed = parse_flag(raw)
+    assert parse_flag(plain_flag(parsed)) == parsed
+    assert (list(parsed.flags()), parsed.group_types(), parsed.is_bucketed_by_device) == (["12"], {0, 1}, True)
+    assert [each.aggregation(0) for each in parsed.filters.groups] == [1, 0, None]
+
+
+def test_the_older_form_of_a_holdout_is_read_as_the_newer_one() -> None:
+    older = flag("f", holdout_groups=[{"properties": [], "rollout_percentage": 10, "variant": "holdout-3"}])
+    newer = flag("f", holdout={"id": 3, "exclusion_percentage": 10})
+    assert parse_flag(older) == parse_flag(newer)
+    both = flag("f", holdout={"id": 4, "exclusion_percentage": 1}, holdout_groups=[{"variant": "holdout-3"}])
+    assert parse_flag(both).filters.variants == ()
+    assert plain_flag(parse_flag(both))["filters"]["holdout"] == {"id": 4, "exclusion_percentage": 1}
+
+
+@pytest.mark.parametrize("unused", [None, False, []])
+def test_what_posthog_writes_for_a_feature_that_is_not_used_is_its_absence(unused: Any) -> None:
+    raw = flag("f", super_groups=unused, holdout_groups=unused or None, feature_enrollment=unused, early_exit=unused)
+    assert parse_flag(raw | {"ensure_experience_continuity": None, "bucketing_identifier": None}) == parse_flag(
+        flag("f")
+    )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from cohort_store.registry import Registry
 from evaluator.breaker import FAILURES_TO_OPEN
 from evaluator.coalescing import DEADLINE_S
 from processors.embedded.view import EmbeddedView
-from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of
+from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of, variants
 from tests.evaluator.conftest import FLAGS, fill, publish
 from tests.evaluator.serving import BEARER, TOKEN, Evaluator, serving
 
@@ -92,6 +93,26 @@ def test_a_store_that_falls_silent_costs_few_answers_the_deadline_and_no_answer_
             os.kill(view.process.pid, signal.SIGCONT)
         evaluator.until(lambda: _answered(evaluator, "for-buyers") == (True, "condition_match"))
         assert evaluator.metric("muster_evaluator_breaker_state") == 0
+
+
+def test_while_the_store_is_away_nobody_gets_another_value_for_being_identified(
+    tmp_path: Path, view: EmbeddedView
+) -> None:
+    going_on = flag("going-on", {}, multivariate=variants(a=50, b=50), muster={"on_unavailable": {"value": "a"}})
+    registry = registry_of([going_on | {"ensure_experience_continuity": True}, flag("all", {})])
+    asyncio.run(fill(view.url, registry))
+    with serving(tmp_path, view.url) as evaluator:
+        evaluator.until_version(registry.version)
+        assert _answered(evaluator, "going-on") == (True, "condition_match")
+        view.stop()
+        brought: dict[str, Any] = {"$anon_distinct_id": "visitor"}
+        away = evaluator.flags("ada", **brought)
+        assert _answered(evaluator, "going-on") == (True, "continuity_unavailable")
+        assert away["flags"]["going-on"]["variant"] == "a"
+        assert away["errorsWhileComputingFlags"] is True
+        assert _answered(evaluator, "all") == (True, "condition_match")
+        _restart(view)
+        evaluator.until(lambda: _answered(evaluator, "going-on") == (True, "condition_match"))
 
 
 def test_an_evaluator_starts_without_the_store_and_finds_it(

@@ -7,6 +7,7 @@ import pytest
 
 from cohort_store.deltas import Erasure, decode_message
 from cohort_store.errors import Retry
+from cohort_store.hash_keys import MemoryHashKeys
 from cohort_store.kafka.topics import DELTAS
 from cohort_store.memory import MemoryStore
 from cohort_store.ports import DistinctIdWrite, Offset, Position, ShardCommit
@@ -27,12 +28,13 @@ class World:
     def __init__(self, rows: Sequence[ErasedRows] = (), *, settles: bool = True, folds: bool = True) -> None:
         self.said: list[str] = []
         self.store = MemoryStore(1)
+        self.hash_keys = MemoryHashKeys()
         self._rows = list(rows)
         self._settles = settles
         self._folds = folds
 
     def parts(self, *, with_past: bool = True) -> ErasingParts:
-        return ErasingParts(self.store, self, self if with_past else None, self, 1, 1)
+        return ErasingParts(self.store, self, self if with_past else None, self, 1, 1, self.hash_keys)
 
     async def is_there(self) -> bool:
         return True
@@ -114,3 +116,12 @@ async def test_owners_that_do_not_run_are_named_with_the_remedy(monkeypatch: pyt
     with pytest.raises(Retry, match=r"the erasure was not folded within 0\.05 s: let muster membership run"):
         await erase(world.parts(), Hers(SHE, ["d"]), 1, ERASURE)
     assert not any(each.startswith("erase") for each in world.said)
+
+
+async def test_in_whose_place_she_came_is_let_go_by_person_and_by_distinct_id() -> None:
+    world = World()
+    for each in ("ann", "d", "bob"):
+        await world.hash_keys.keep(Subject(1, PERSON, each), {"f": "anon"})
+    await erase(world.parts(with_past=False), Hers(SHE, ["d"]), 1, ERASURE)
+    kept = await world.hash_keys.read([Subject(1, PERSON, each) for each in ("ann", "d", "bob")])
+    assert kept == [{}, {}, {"f": "anon"}]

@@ -35,7 +35,7 @@ from cohort_store.errors import BadRecord, Crash, Reject
 from cohort_store.flag_evaluations import FlagEvaluations, decode_evaluations, encode_evaluations
 from cohort_store.plans import conditions_of
 from cohort_store.records import Forgotten, Record, decode_record, decode_registers, encode_record
-from cohort_store.registry import Registry, decode_registry, encode_registry
+from cohort_store.registry import Registry, TeamRegistry, decode_registry, encode_registry
 from cohort_store.subjects import Subject, murmur2, shard_of
 from cohort_store.timelines import tag_of
 
@@ -113,6 +113,12 @@ def test_counted_evaluations_are_written_and_read_as_this_very_json(row: dict[st
 @pytest.mark.parametrize("row", cases("registry.json", "registry"))
 def test_a_registry_is_read_and_written_as_this_very_json(row: dict[str, Any]) -> None:
     assert encode_registry(decode_registry(row["json"].encode())).decode() == row["json"]
+
+
+def test_a_teams_group_types_stand_behind_its_flags() -> None:
+    made = Registry(1, teams={1: TeamRegistry(1, group_types={"company": 0})})
+    assert encode_registry(made) == b'{"version":1,"teams":{"1":{"team":1,"group_types":{"company":0}}}}'
+    assert decode_registry(encode_registry(made)) == made
 
 
 def test_the_example_definitions_compile_to_these_very_registries() -> None:

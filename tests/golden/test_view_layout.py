@@ -70,6 +70,7 @@ def test_a_subject_is_written_and_read_as_these_very_bytes(row: dict[str, Any]) 
     assert written(shard.memberships(subject)) == "{m:5}:u:" + row["packed"]
     team, _, packed_id = row["packed"].split(":", 2)
     assert written(shard.person(subject.team, subject.id)) == f"{{m:5}}:d:{team}:{packed_id}"
+    assert written(shard.hash_keys(subject)) == "{m:5}:h:" + row["packed"]
     assert keys.unpack_subject(read(row["packed"])) == subject
     assert keys.unpack_member(read(row["member"])) == subject.id
 

@@ -11,6 +11,7 @@ from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView
 from evaluator.bucketing import bucket
 from evaluator.catalog import cohorts_by_name
+from evaluator.condition_sets import Group
 from evaluator.explaining import (
     FOUND_BYTES_MAX,
     ExplainedCohort,
@@ -32,15 +33,16 @@ def explained(
     members: Mapping[CohortView, bool | None] | None = None,
     distinct_id: str = "ada",
     changed_ms: int | None = None,
-    **kept: frozenset[str],
+    **more: Any,
 ) -> ExplainedFlag:
     found = {
         view.key: ExplainedCohort(view.key, view.id, 1, MembershipSource.STORE, member, detail=f"{view.key} is away")
         for view, member in (members or {}).items()
     }
     parsed = parse_flag(raw)
-    compiled = compile_flag(parsed, cohorts_by_name(tuple(members or ())))
-    return explain_flag(compiled, parsed, Question(distinct_id, properties or {}, NOW_MS, found, **kept), changed_ms)
+    compiled = compile_flag(parsed, cohorts_by_name(tuple(members or ())), more.get("flags"))
+    question = Question(distinct_id, properties or {}, NOW_MS, found, **more)
+    return explain_flag(compiled, parsed, question, changed_ms)
 
 
 def test_every_test_of_every_set_tells_what_it_compares_and_what_it_found() -> None:
@@ -156,3 +158,41 @@ def test_the_tree_and_the_answer_never_disagree(
         assert set(verdicts) <= {SetVerdict.FAILS, SetVerdict.OUT_OF_ROLLOUT}
         if reason.code == "out_of_rollout_bound":
             assert verdicts[reason.condition_index or 0] is SetVerdict.OUT_OF_ROLLOUT
+
+
+OTHER = compile_flag(parse_flag(flag("other", {"variant": "b"}, multivariate=variants(a=50, b=50))), {})
+
+
+def test_a_groups_property_and_anothers_flags_value_are_shown_with_what_was_found() -> None:
+    of_group = person_is("seats", "gte", 100) | {"type": "group", "group_type_index": 0}
+    of_flag = {"type": "flag", "key": "other", "operator": "flag_evaluates_to", "value": "b"}
+    raw = flag("f", {"properties": [of_group, of_flag]})
+    found = explained(raw, {"seats": 1}, flags={"other": OTHER}, groups={0: Group("acme", {"seats": 120})})
+    assert [(test.type, test.value, test.found, test.holds) for test in found.sets[0].tests] == [
+        ("group", 100, 120, True),
+        ("flag", "b", "b", True),
+    ]
+    assert found.answer.enabled
+
+
+def test_the_id_that_is_hashed_is_told_and_a_set_without_one_is_skipped() -> None:
+    raw = flag(
+        "f", {"aggregation_group_type_index": 0}, {"rollout_percentage": 50}, {"aggregation_group_type_index": 1}
+    )
+    by_device = explained(raw | {"bucketing_identifier": "device_id"}, groups={1: Group("p", {})}, device_id="phone")
+    assert [each.rollout.bucketed_by for each in by_device.sets] == [None, "phone", "p"]
+    assert [each.rollout.hash for each in by_device.sets] == [None, bucket("f", "phone"), bucket("f", "p")]
+    assert by_device.sets[0].verdict is SetVerdict.SKIPPED
+    going_on = explained(raw | {"ensure_experience_continuity": True}, hash_keys={"f": "anonymous"})
+    assert going_on.sets[1].rollout.bucketed_by == "anonymous"
+
+
+def test_early_access_decides_and_no_set_does() -> None:
+    found = explained(flag("f", {}, feature_enrollment=True), {"$feature_enrollment/f": False})
+    assert (found.answer.reason.code, [each.decides for each in found.sets]) == ("super_condition_value", [False])
+
+
+def test_a_flag_with_a_missing_dependency_has_no_sets_to_show() -> None:
+    of_flag = {"type": "flag", "key": "ghost", "operator": "flag_evaluates_to", "value": True}
+    found = explained(flag("f", {"properties": [of_flag]}))
+    assert (found.answer.reason.code, found.sets) == ("missing_dependency", [])
