@@ -7,9 +7,9 @@ disagreed the tree would show it, since it says which set decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -131,6 +131,18 @@ class ExplainedVariant(msgspec.Struct, frozen=True):
     stretches: list[Stretch]
 
 
+class ExplainedBefore(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What may answer before any condition set."""
+
+    kind: Literal["early_access", "holdout"]
+    answers: bool
+    """Whether it does, where nothing before it does."""
+    chosen: bool | None = None
+    """Of early access: whether she chose to have the flag; absent: she did not choose."""
+    variant: str | None = None
+    """Of a holdout: the variant of those who are left out."""
+
+
 class ExplainedPolicy(msgspec.Struct, frozen=True):
     """What the flag answers while a cohort that decides cannot be asked, and whether it did."""
 
@@ -145,6 +157,8 @@ class ExplainedFlag(msgspec.Struct, frozen=True, omit_defaults=True):
     active: bool
     policy: ExplainedPolicy
     sets: list[ExplainedSet]
+    before: list[ExplainedBefore] = []
+    """Early access and a holdout, in the order in which they are asked."""
     variants: ExplainedVariant | None = None
     """Absent for a flag that has none."""
     unchanged_since: str | None = None
@@ -193,9 +207,19 @@ def explain_flag(
         active=flag.active,
         policy=_policy(flag, answer),
         sets=[_set(compiled, flag, index, answer, question, views) for index in range(len(sets))],
+        before=list(_before(compiled, question)),
         variants=_variants(compiled, _bucketed(flag, question)),
         unchanged_since=None if changed_ms is None else format_instant(changed_ms),
     )
+
+
+def _before(compiled: CompiledFlag, question: Question) -> Iterator[ExplainedBefore]:
+    who = question.who
+    if compiled.early_access is not None:
+        chosen = compiled.early_access.choice(who, question.ask, question.explain)
+        yield ExplainedBefore("early_access", chosen is not None, chosen=chosen)
+    if compiled.holdout is not None:
+        yield ExplainedBefore("holdout", compiled.holdout.has(who), variant=compiled.holdout.variant)
 
 
 def cohorts_of(compiled: CompiledFlag) -> dict[str, CohortView]:

@@ -97,7 +97,7 @@ def decide(
     if known.properties:
         properties = {**known.properties, **properties}
     # In whose place she came is not told here: a flag that goes on with that answers by its policy.
-    who = Who(distinct_id, properties, now_ms, hash_keys=None)
+    who = Who(distinct_id, properties, now_ms, hash_keys=None, beside={})
     if known.unread and (unread := known.unread - properties.keys()):
         return decide_unread(flag, who, unread, ask, explain)
     return flag.decide(who, ask, explain)

@@ -15,6 +15,7 @@ _SETS = {
     "matches": "yes",
     "fails": "no",
     "out_of_rollout": "no",
+    "skipped": "no",
     "unknown": "?",
 }
 _SOURCES = {
@@ -32,12 +33,14 @@ def lines_of(found: Mapping[str, Any], key: str) -> Iterator[str]:
     who = found["distinct_id"]
     person = f" (person {found['person']})" if found["person"] != who else ""
     yield f"{key} is {value} for {who}{person} at {found['at']}: {reason['description']} ({reason['code']})."
+    for each in flag.get("before", ()):
+        yield f"{_VERDICTS[each['answers']]:5}  {_before(each)}"
     for each in flag["sets"]:
         yield from _set_lines(each, found.get("cohorts", {}))
     if not flag["sets"]:
         yield "It has no condition set, so it is off for everybody."
     variants = flag.get("variants")
-    if variants:
+    if variants and variants["hash"] is not None:
         yield f"{'':5}  hash for variants {variants['hash']:.6f}: {_stretches(variants)}"
     if flag["policy"]["answers"]:
         yield f"Its policy answered in place of its conditions: {_json(flag['policy']['on_unavailable'])}."
@@ -50,7 +53,9 @@ def lines_of(found: Mapping[str, Any], key: str) -> Iterator[str]:
 def _set_lines(each: Mapping[str, Any], cohorts: Mapping[str, Any]) -> Iterator[str]:
     rollout = each["rollout"]
     words = [f"set {each['index'] + 1}"]
-    if rollout["percentage"] < 100:
+    if each["verdict"] == "skipped":
+        words.append("skipped: the question has no id of the group, or the device, that it is about")
+    elif rollout["percentage"] < 100:
         side = "within" if rollout["within"] else "beyond"
         words.append(f"{rollout['percentage']:g} % ({side}: hash {rollout['hash']:.6f}, bound {rollout['bound']:g})")
     if each.get("variant"):
@@ -63,10 +68,18 @@ def _set_lines(each: Mapping[str, Any], cohorts: Mapping[str, Any]) -> Iterator[
         yield from _cohort_lines(test, cohorts)
 
 
+def _before(each: Mapping[str, Any]) -> str:
+    if each["kind"] == "early_access":
+        chosen = {True: "she chose to have it", False: "she chose not to have it", None: "she did not choose"}
+        return f"early access: {chosen[each.get('chosen')]}"
+    return f"holdout ({each['variant']}): {'she is left out' if each['answers'] else 'she is not in it'}"
+
+
 def _test(test: Mapping[str, Any], cohorts: Mapping[str, Any]) -> str:
     if test["type"] != "cohort":
         wanted = f" {_json(test['value'])}" if "value" in test else ""
-        found = f"it is {_json(test['found'])}" if "found" in test else "she has none"
+        whose = {"person": "she has none", "group": "the group has none"}.get(test["type"], "nothing is known")
+        found = f"it is {_json(test['found'])}" if "found" in test else whose
         if test["holds"] is None:
             found = "what is kept of her cannot be read"
         elif test.get("filled_in"):

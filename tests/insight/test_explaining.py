@@ -192,6 +192,18 @@ def test_early_access_decides_and_no_set_does() -> None:
     assert (found.answer.reason.code, [each.decides for each in found.sets]) == ("super_condition_value", [False])
 
 
+def test_early_access_and_a_holdout_are_told_before_the_sets() -> None:
+    raw = flag("f", {"properties": []})
+    raw["filters"]["feature_enrollment"] = True
+    raw["filters"]["holdout"] = {"id": 7, "exclusion_percentage": 100}
+    property_name = "$feature_enrollment/f"
+    for properties, chosen in (({}, None), ({property_name: True}, True), ({property_name: "false"}, False)):
+        early, held_out = explained(raw, properties).before
+        assert (early.kind, early.chosen, early.answers) == ("early_access", chosen, chosen is not None)
+        assert (held_out.kind, held_out.variant, held_out.answers) == ("holdout", "holdout-7", True)
+    assert explained(flag("f", {"properties": []})).before == []
+
+
 def test_a_flag_with_a_missing_dependency_has_no_sets_to_show() -> None:
     of_flag = {"type": "flag", "key": "ghost", "operator": "flag_evaluates_to", "value": True}
     found = explained(flag("f", {"properties": [of_flag]}))
