@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from evaluator.capture_metrics import CaptureMetrics
+from evaluator.capture.capture_metrics import CaptureMetrics
 from evaluator.quality_metrics import QualityMetrics
 
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

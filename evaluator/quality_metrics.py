@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from evaluator.last_known import LastKnown
-from evaluator.steady_reading import SteadyReader
+from evaluator.reading.last_known import LastKnown
+from evaluator.reading.steady_reading import SteadyReader
 
 
 class QualityMetrics:

@@ -24,24 +24,24 @@ from cohort_store.clocks import Clock, clock_from
 from cohort_store.errors import Crash
 from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.settings import Settings
-from evaluator.capturing import capturing_of
-from evaluator.continuity import Continuity
-from evaluator.evaluation_metrics import EvaluationMetrics
+from evaluator.capture.capturing import capturing_of
+from evaluator.definitions.registry import RegistryFollower
+from evaluator.definitions.snapshot import SnapshotFile
 from evaluator.http.application import Application
 from evaluator.http.entrance import doorway_of, gate_of, tls_files_of
 from evaluator.http.service import Service
-from evaluator.last_known import LastKnown
 from evaluator.metrics import Metrics
-from evaluator.past import PastMemberships
 from evaluator.push.feed import follow
 from evaluator.push.hub import Hub
 from evaluator.push.looking import StoreLooker
 from evaluator.push.metrics import PushMetrics
-from evaluator.registry import RegistryFollower
-from evaluator.reporting import EvaluationReporter
-from evaluator.snapshot import SnapshotFile
-from evaluator.steady_reading import SteadyReader
-from evaluator.tally import EvaluationTally
+from evaluator.reading.continuity import Continuity
+from evaluator.reading.last_known import LastKnown
+from evaluator.reading.past import PastMemberships
+from evaluator.reading.steady_reading import SteadyReader
+from evaluator.usage.evaluation_metrics import EvaluationMetrics
+from evaluator.usage.reporting import EvaluationReporter
+from evaluator.usage.tally import EvaluationTally
 
 BACKLOG = 1_024
 

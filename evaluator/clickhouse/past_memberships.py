@@ -12,7 +12,7 @@ from cohort_store.changes import ENTERED
 from cohort_store.clickhouse.client import check_address, connect, translated
 from cohort_store.history_tables import CHANGES_TABLE
 from cohort_store.subjects import PERSON
-from evaluator.past import Told
+from evaluator.reading.past import Told
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import AsyncClient

@@ -22,7 +22,7 @@ import msgspec
 
 from cohort_store.access_keys import Right
 from cohort_store.errors import Retry
-from evaluator.capturing import Capturing, Verdict
+from evaluator.capture.capturing import Capturing, Verdict
 from evaluator.http.bodies import decode_body, inflated, plain_body, too_large
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, answer, invalid, misconfigured
 from evaluator.http.service import Service

@@ -9,7 +9,7 @@ import msgspec
 from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm, member_of, status_of
 from cohort_store.ports import PAGE_MAX, Membership, Position
-from evaluator.catalog import TeamCatalog
+from evaluator.definitions.catalog import TeamCatalog
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, answer, invalid, not_found
 from evaluator.http.service import Service, within_deadline
 

@@ -6,7 +6,7 @@ import msgspec
 
 from cohort_store.access_keys import Right
 from cohort_store.subjects import ID_BYTES_MAX
-from evaluator.catalog import Catalog, TeamCatalog
+from evaluator.definitions.catalog import Catalog, TeamCatalog
 from evaluator.http.bodies import decode_body
 from evaluator.http.messages import Request, Response, answer, invalid
 from evaluator.http.service import Service

@@ -10,13 +10,13 @@ from cohort_store.errors import Crash
 from cohort_store.secret_key_file import read_secret_key
 from cohort_store.settings import Settings
 from evaluator.access import Access
+from evaluator.definitions.registry import RegistryFollower
 from evaluator.http.callers import parse_networks
 from evaluator.http.doorway import Doorway
 from evaluator.http.gate import Gate
 from evaluator.http.refusals import RefusalReport
 from evaluator.limits import RateLimiter
 from evaluator.metrics import Metrics
-from evaluator.registry import RegistryFollower
 
 
 def gate_of(settings: Settings, registry: RegistryFollower, clock: Clock) -> Gate:

@@ -16,16 +16,23 @@ from cohort_store.freshness import CohortView, member_of, status_of, trouble_wit
 from cohort_store.ports import Membership
 from cohort_store.records import EMPTY, Record, decode_record
 from cohort_store.subjects import ID_BYTES_MAX, PERSON, Subject
-from evaluator.catalog import TeamCatalog, flags_by_name
-from evaluator.explaining import ExplainedCohort, ExplainedFlag, MembershipSource, Question, cohorts_of, explain_flag
+from evaluator.deciding.explaining import (
+    ExplainedCohort,
+    ExplainedFlag,
+    MembershipSource,
+    Question,
+    cohorts_of,
+    explain_flag,
+)
+from evaluator.definitions.catalog import TeamCatalog, flags_by_name
 from evaluator.http.bodies import decode_body
 from evaluator.http.cohorts import cohort_named
 from evaluator.http.flag_request import groups_among
 from evaluator.http.messages import Problem, ProblemBody, Request, Response, answer, invalid, not_found
 from evaluator.http.person_reading import wanted_properties
 from evaluator.http.service import Service, within_deadline
-from evaluator.past import PastMemberships, Told
-from evaluator.person_properties import Filled, KeptProperty, described, fill_in
+from evaluator.reading.past import PastMemberships, Told
+from evaluator.reading.person_properties import Filled, KeptProperty, described, fill_in
 
 FLAGS_MAX = 100
 """Flags explained at once; a team that has more names those that it means."""

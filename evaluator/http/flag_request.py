@@ -9,7 +9,7 @@ import msgspec
 
 from cohort_store.property_values import text_of
 from cohort_store.subjects import ID_BYTES_MAX
-from evaluator.condition_sets import Group
+from evaluator.deciding.condition_sets import Group
 from evaluator.http.messages import invalid
 
 

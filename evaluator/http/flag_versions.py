@@ -20,11 +20,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from evaluator.evaluation import CohortAnswer
-from evaluator.flag_quality import FlagQuality
-from evaluator.flags import FlagAnswer
+from evaluator.deciding.evaluation import CohortAnswer
+from evaluator.deciding.flag_quality import FlagQuality
+from evaluator.deciding.flags import FlagAnswer
 from evaluator.http.messages import Request
-from evaluator.person_properties import KeptProperty
+from evaluator.reading.person_properties import KeptProperty
 
 Value = bool | str
 

@@ -12,19 +12,19 @@ import msgspec
 
 from cohort_store.errors import BadEvent
 from cohort_store.freshness import data_age_ms
-from evaluator.catalog import TeamCatalog
-from evaluator.condition_sets import Who
-from evaluator.condition_tree import properties_tested
-from evaluator.evaluation import cohorts_asked, decide_all, describe
-from evaluator.flag_quality import flag_qualities
-from evaluator.flags import CompiledFlag, FlagAnswer
+from evaluator.deciding.condition_sets import Who
+from evaluator.deciding.condition_tree import properties_tested
+from evaluator.deciding.evaluation import cohorts_asked, decide_all, describe
+from evaluator.deciding.flag_quality import flag_qualities
+from evaluator.deciding.flags import CompiledFlag, FlagAnswer
+from evaluator.definitions.catalog import TeamCatalog
 from evaluator.http.bodies import decode_body
 from evaluator.http.flag_request import FlagsRequest, anonymous_of, checked_id, device_of, groups_of, token_of
 from evaluator.http.flag_versions import FilledIn, FlagsAnswer, FlagsMuster, shape_of, shaped
 from evaluator.http.messages import Request, Response, answer, invalid
 from evaluator.http.person_reading import PersonRead, read_person
 from evaluator.http.service import Service
-from evaluator.person_properties import described
+from evaluator.reading.person_properties import described
 
 
 class Asked(NamedTuple):

@@ -7,10 +7,10 @@ import time
 from cohort_store.access_keys import PUBLIC_RIGHTS, Right, is_secret
 from cohort_store.clocks import Clock
 from evaluator.access import Access, Grant, Refusal
+from evaluator.definitions.registry import RegistryFollower
 from evaluator.http.messages import Request, misconfigured, unauthorized
 from evaluator.http.refusals import lacking, other_team, secret_in_address, too_fast, unknown_credential
 from evaluator.limits import RateLimiter
-from evaluator.registry import RegistryFollower
 
 _HOW = "send Authorization: Bearer <token>, or ?token="
 _HOW_WITH_KEY = "send Authorization: Bearer <key>, with a secret key of muster keys create"

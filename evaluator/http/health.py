@@ -7,9 +7,9 @@ import asyncio
 import msgspec
 
 from cohort_store.errors import MusterError
-from evaluator.coalescing import DEADLINE_S
 from evaluator.http.messages import Request, Response, answer
 from evaluator.http.service import Service
+from evaluator.reading.coalescing import DEADLINE_S
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+from evaluator.definitions.local_evaluation import Reader
 from evaluator.http.messages import JSON, Problem, ProblemBody, Request, Response, answer, not_found
 from evaluator.http.service import Service
-from evaluator.local_evaluation import Reader
 
 GO_1 = "posthog-go/1."
 """How the Go SDK's first version begins its User-Agent."""

@@ -17,13 +17,13 @@ from typing import Annotated, Any
 import msgspec
 
 from cohort_store.freshness import Status, status_of
-from evaluator.catalog import TeamCatalog
+from evaluator.deciding.resolution import worst
+from evaluator.definitions.catalog import TeamCatalog
 from evaluator.http.bodies import plain_body
 from evaluator.http.flag_request import FlagsRequest
 from evaluator.http.flags import Evaluated, evaluate
 from evaluator.http.messages import Problem, Request, Response, answer, unauthorized
 from evaluator.http.service import Service
-from evaluator.resolution import worst
 
 ETAG_BYTES = 12
 

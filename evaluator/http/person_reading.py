@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cohort_store.properties import Properties
-from evaluator.catalog import TeamCatalog
-from evaluator.coalescing import Read
-from evaluator.evaluation import Person
-from evaluator.flags import CompiledFlag
+from evaluator.deciding.evaluation import Person
+from evaluator.deciding.flags import CompiledFlag
+from evaluator.definitions.catalog import TeamCatalog
 from evaluator.http.service import Service
-from evaluator.person_properties import Filled, fill_in
+from evaluator.reading.coalescing import Read
+from evaluator.reading.person_properties import Filled, fill_in
 
 
 class PersonRead(NamedTuple):

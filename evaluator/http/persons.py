@@ -10,7 +10,7 @@ from cohort_store.durations import format_instant
 from cohort_store.freshness import data_age_ms
 from cohort_store.ports import Membership
 from cohort_store.subjects import ID_BYTES_MAX, PERSON, Subject, shard_of
-from evaluator.evaluation import CohortAnswer, describe
+from evaluator.deciding.evaluation import CohortAnswer, describe
 from evaluator.http.messages import Request, Response, answer, invalid
 from evaluator.http.service import Service, within_deadline
 

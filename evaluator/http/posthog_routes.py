@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cohort_store.access_keys import Right
+from evaluator.definitions.local_evaluation import LocalDefinitions
 from evaluator.http import capture, local_evaluation, openapi
 from evaluator.http.capture import BATCH_BYTES_MAX
-from evaluator.local_evaluation import LocalDefinitions
 
 _SEND_COHORTS = openapi.Parameter("send_cohorts", "query", "Add the cohorts that an SDK can judge; so does no value.")
 _KNOWN = openapi.Parameter("If-None-Match", "header", "The ETag of the answer that the client has.")

@@ -10,7 +10,7 @@ from cohort_store.records import decode_registers
 from evaluator.http.messages import Request, Response, answer
 from evaluator.http.persons import person_asked_for
 from evaluator.http.service import Service, within_deadline
-from evaluator.person_properties import KeptProperty, described
+from evaluator.reading.person_properties import KeptProperty, described
 
 
 class PropertiesAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from cohort_store.access_keys import Right
+from evaluator.deciding.resolution import Resolution
 from evaluator.http import (
     cohorts,
     contexts,
@@ -28,7 +29,6 @@ from evaluator.http.messages import Problem, ProblemBody, Request, Response, not
 from evaluator.http.service import Service
 from evaluator.http.streaming import EventStream
 from evaluator.push.contexts import ContextAnswer, ContextRequest
-from evaluator.resolution import Resolution
 
 Handler = Callable[[Service, Request], Awaitable[Response | EventStream]]
 

@@ -12,19 +12,19 @@ from cohort_store.clocks import Clock
 from cohort_store.errors import MusterError
 from cohort_store.flag_evaluations import EvaluationBook
 from cohort_store.ports import MembershipReader
-from evaluator.capturing import Capturing
-from evaluator.catalog import TeamCatalog
-from evaluator.coalescing import DEADLINE_S
-from evaluator.continuity import Continuity
-from evaluator.definition_documents import Documents
+from evaluator.capture.capturing import Capturing
+from evaluator.definitions.catalog import TeamCatalog
+from evaluator.definitions.definition_documents import Documents
+from evaluator.definitions.registry import RegistryFollower
 from evaluator.http.gate import Gate
 from evaluator.http.messages import Request, unavailable
 from evaluator.metrics import Metrics
-from evaluator.past import PastMemberships
 from evaluator.push.hub import Hub
-from evaluator.registry import RegistryFollower
-from evaluator.steady_reading import SteadyReader
-from evaluator.tally import EvaluationTally
+from evaluator.reading.coalescing import DEADLINE_S
+from evaluator.reading.continuity import Continuity
+from evaluator.reading.past import PastMemberships
+from evaluator.reading.steady_reading import SteadyReader
+from evaluator.usage.tally import EvaluationTally
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from cohort_store.errors import BadDefinition, MusterError
 from cohort_store.flag_evaluations import CallRecord, Calls
 from cohort_store.flags import FlagDefinition, parse_flag
 from cohort_store.freshness import Status
-from evaluator.catalog import TeamCatalog
-from evaluator.clean_up import prompt
+from evaluator.definitions.catalog import TeamCatalog
 from evaluator.http.cohorts import CohortRow, cohort_rows
 from evaluator.http.messages import Problem, Request, Response, answer
 from evaluator.http.service import Service
-from evaluator.staleness import DAY_MS, QUIET_MS, Audience, Finding, FlagFacts, findings
+from evaluator.usage.clean_up import prompt
+from evaluator.usage.staleness import DAY_MS, QUIET_MS, Audience, Finding, FlagFacts, findings
 
 HISTORY_DEADLINE_S = 10.0
 

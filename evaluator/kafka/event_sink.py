@@ -1,4 +1,4 @@
-"""Captured events into Kafka, see `evaluator.event_sink.EventSink`."""
+"""Captured events into Kafka, see `evaluator.capture.event_sink.EventSink`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from cohort_store.errors import Retry
 from cohort_store.kafka import clients
-from evaluator.event_sink import Message, Outcome
+from evaluator.capture.event_sink import Message, Outcome
 
 CLOSE_DEADLINE_S = 2.0
 

@@ -12,10 +12,10 @@ from cohort_store.flag_order import order_flags
 from cohort_store.flags import FlagDefinition, parse_flag
 from cohort_store.freshness import CohortView
 from cohort_store.warming import WarmUp
-from evaluator.catalog import cohorts_by_name, compile_flags
-from evaluator.condition_sets import Who
-from evaluator.evaluation import decide_unread
-from evaluator.flags import CompiledFlag, FlagAnswer
+from evaluator.deciding.condition_sets import Who
+from evaluator.deciding.evaluation import decide_unread
+from evaluator.deciding.flags import CompiledFlag, FlagAnswer
+from evaluator.definitions.catalog import cohorts_by_name, compile_flags
 
 
 class Known(NamedTuple):

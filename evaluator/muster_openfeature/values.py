@@ -13,7 +13,7 @@ import msgspec
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 
-from evaluator.flags import FlagAnswer, is_unavailable
+from evaluator.deciding.flags import FlagAnswer, is_unavailable
 
 Convert = Callable[[FlagAnswer, Any], FlagResolutionDetails[Any]]
 """An answer and the caller's default → what OpenFeature is told."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from uuid import uuid4
 
-from evaluator.catalog import TeamCatalog
-from evaluator.flags import FlagAnswer, is_unavailable
+from evaluator.deciding.flags import FlagAnswer, is_unavailable
+from evaluator.definitions.catalog import TeamCatalog
 from evaluator.push.events import DefinitionsChange, Event, EventLog, FlagValues, Name, PersonContext, event
 from evaluator.push.looking import Look
 from evaluator.push.stream import Stream

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from evaluator.evaluation import CohortAnswer
-from evaluator.flags import FlagAnswer
+from evaluator.deciding.evaluation import CohortAnswer
+from evaluator.deciding.flags import FlagAnswer
 
 REPLAY_MAX = 32
 """Events of a channel that are kept for who comes back; who missed more is sent the whole state."""

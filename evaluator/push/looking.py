@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from cohort_store.clocks import Clock
-from evaluator.catalog import Catalog
-from evaluator.coalescing import Read
-from evaluator.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
-from evaluator.flags import FlagAnswer
-from evaluator.person_properties import Filled, fill_in
+from evaluator.deciding.evaluation import CohortAnswer, Person, cohorts_asked, decide_all, describe
+from evaluator.deciding.flags import FlagAnswer
+from evaluator.definitions.catalog import Catalog
+from evaluator.reading.coalescing import Read
+from evaluator.reading.person_properties import Filled, fill_in
 
 
 class Look(NamedTuple):

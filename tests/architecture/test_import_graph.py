@@ -41,7 +41,7 @@ CLIENT_FOLDERS = (
     "processors/cli.py",
 )
 # What a domain module may do with the outside: nothing. Shells are where the processes live.
-NO_LOGGING = ("cohort_store/*",)
+NO_LOGGING = ("cohort_store/*", "evaluator/deciding/*")
 LOGGING_ALLOWED = ("cohort_store/redis/*", "cohort_store/kafka/*", "cohort_store/memory.py")
 
 

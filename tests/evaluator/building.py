@@ -14,9 +14,9 @@ from cohort_store.registry import Registry
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
 from cohort_store.timelines import Timeline
 from cohort_store.warming import WarmUp
-from evaluator.catalog import cohorts_by_name
-from evaluator.condition_sets import Who
-from evaluator.flags import CompiledFlag, FlagAnswer, compile_flag
+from evaluator.deciding.condition_sets import Who
+from evaluator.deciding.flags import CompiledFlag, FlagAnswer, compile_flag
+from evaluator.definitions.catalog import cohorts_by_name
 
 SHARDS = 8
 NOW_MS = 1_768_222_800_000

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from posthog.feature_flags import _hash, get_matching_variant
 
-from evaluator.bucketing import VARIANT_SALT, bucket, variant_for, variant_table, within_rollout
+from evaluator.deciding.bucketing import VARIANT_SALT, bucket, variant_for, variant_table, within_rollout
 
 VECTORS = 2_000
 

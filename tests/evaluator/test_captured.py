@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort_store.errors import BadEvent
-from evaluator.captured import Captured, EventBody, Shape, captured, message_of
+from evaluator.capture.captured import Captured, EventBody, Shape, captured, message_of
 from processors.codecs.codec import EventCodec
 from processors.codecs.event import Event, Limits
 from processors.codecs.plain import PlainCodec

@@ -7,8 +7,8 @@ import pytest
 
 from cohort_store.errors import Retry
 from cohort_store.settings import Settings
-from evaluator.capturing import KEPT_BYTES_MAX, Capturing, capturing_of
-from evaluator.event_sink import RememberedEvents
+from evaluator.capture.capturing import KEPT_BYTES_MAX, Capturing, capturing_of
+from evaluator.capture.event_sink import RememberedEvents
 from processors.kafka.dead_letters import DeadLetter
 
 NOW = 1_768_222_800_000

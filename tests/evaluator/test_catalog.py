@@ -4,7 +4,7 @@ import msgspec
 
 from cohort_store.flags import parse_flag, plain_flag
 from cohort_store.registry import Registry, TeamRegistry
-from evaluator.catalog import compile_catalog
+from evaluator.definitions.catalog import compile_catalog
 from tests.evaluator.building import flag, in_cohort, registry_of
 
 FOR_BUYERS = flag("for-buyers", {"properties": [in_cohort("buyers")]})

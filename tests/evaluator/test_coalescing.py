@@ -8,7 +8,7 @@ import pytest
 from cohort_store.memory import MemoryStore
 from cohort_store.ports import Membership
 from cohort_store.subjects import Subject
-from evaluator.coalescing import BATCH_MAX, CoalescingReader, Read
+from evaluator.reading.coalescing import BATCH_MAX, CoalescingReader, Read
 from tests.evaluator.building import SHARDS, store_people
 
 HANDLE = 7

@@ -3,7 +3,7 @@
 from cohort_store.errors import Retry
 from cohort_store.hash_keys import HashKeys, MemoryHashKeys
 from cohort_store.subjects import PERSON, Subject
-from evaluator.continuity import Continuity
+from evaluator.reading.continuity import Continuity
 
 FLAGS = ("f", "g")
 ADA = Subject(1, PERSON, "ada")

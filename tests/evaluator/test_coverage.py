@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from cohort_store.freshness import CohortView, member_of
 from cohort_store.ports import Membership
 from cohort_store.warming import WarmUp
-from evaluator import coverage
-from evaluator.coverage import Coverage
+from evaluator.reading import coverage
+from evaluator.reading.coverage import Coverage
 from tests.evaluator.building import cohort_view, membership
 
 FEW = st.integers(0, 6)

@@ -3,7 +3,7 @@
 import msgspec
 
 from cohort_store.freshness import Status
-from evaluator.evaluation import Person, cohorts_asked, decide_all, describe
+from evaluator.deciding.evaluation import Person, cohorts_asked, decide_all, describe
 from tests.evaluator.building import DAY_MS, NOW_MS, cohort_view, compiled, flag, in_cohort, membership
 
 STALE_AFTER_MS = 3_600_000

@@ -8,7 +8,7 @@ import pytest
 
 from cohort_store.errors import Retry
 from cohort_store.kafka.topics import TopicSpec, ensure_topics
-from evaluator.event_sink import EventIntake, EventSink, Full, Message, Outcome, RememberedEvents
+from evaluator.capture.event_sink import EventIntake, EventSink, Full, Message, Outcome, RememberedEvents
 from evaluator.kafka.event_sink import CLOSE_DEADLINE_S, KafkaEventSink
 from processors.embedded.broker import EmbeddedBroker
 from processors.embedded.child import LOOPBACK, choose_port

@@ -19,8 +19,8 @@ from posthog.feature_flags import (
     match_property,
 )
 
-from evaluator.bucketing import holdout_bucket
-from evaluator.condition_sets import Group
+from evaluator.deciding.bucketing import holdout_bucket
+from evaluator.deciding.condition_sets import Group
 from tests.evaluator.building import decided, flag, person_is, variants
 from tests.examples import aside
 

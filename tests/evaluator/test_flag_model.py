@@ -7,10 +7,10 @@ import pytest
 
 from cohort_store.flag_order import order_flags
 from cohort_store.flags import parse_flag
-from evaluator.bucketing import bucket, holdout_bucket, variant_for, variant_table
-from evaluator.condition_sets import Group
-from evaluator.evaluation import Person, decide_all
-from evaluator.flags import CompiledFlag, FlagAnswer, compile_flag
+from evaluator.deciding.bucketing import bucket, holdout_bucket, variant_for, variant_table
+from evaluator.deciding.condition_sets import Group
+from evaluator.deciding.evaluation import Person, decide_all
+from evaluator.deciding.flags import CompiledFlag, FlagAnswer, compile_flag
 from tests.evaluator.building import (
     NOW_MS,
     cohort_view,

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from cohort_store.flags import parse_flag
 from cohort_store.freshness import Status
 from cohort_store.ports import Membership
-from evaluator.condition_sets import Who
-from evaluator.condition_tree import SetOutcome, properties_tested, tree_of
-from evaluator.evaluation import Person, cohorts_asked, decide_all, describe
-from evaluator.flag_quality import FlagQuality, flag_qualities
-from evaluator.last_known import Known
+from evaluator.deciding.condition_sets import Who
+from evaluator.deciding.condition_tree import SetOutcome, properties_tested, tree_of
+from evaluator.deciding.evaluation import Person, cohorts_asked, decide_all, describe
+from evaluator.deciding.flag_quality import FlagQuality, flag_qualities
+from evaluator.reading.last_known import Known
 from tests.evaluator.building import DAY_MS, NOW_MS, cohort_view, compiled, flag, in_cohort, membership, person_is
 
 BUYERS, SLEEPERS = cohort_view("buyers", 1), cohort_view("sleepers", 2)

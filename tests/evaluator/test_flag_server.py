@@ -13,7 +13,7 @@ import redis
 
 from cohort_store.clocks import FileClock
 from cohort_store.registry import Registry
-from evaluator.bucketing import bucket
+from evaluator.deciding.bucketing import bucket
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import DAY_MS, NOW_MS, flag, in_cohort, person_is, registry_of, variants
 from tests.evaluator.conftest import fill

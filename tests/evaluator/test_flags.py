@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from posthog.feature_flags import match_feature_flag_properties
 
 from cohort_store.durations import format_instant
-from evaluator.bucketing import bucket
+from evaluator.deciding.bucketing import bucket
 from tests.evaluator.building import (
     DAY_MS,
     NOW_MS,

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from cohort_store.settings import Settings
-from evaluator.breaker import FAILURES_TO_OPEN, PROBE_AFTER_S
-from evaluator.coalescing import DEADLINE_S
 from evaluator.metrics import Metrics
+from evaluator.reading.breaker import FAILURES_TO_OPEN, PROBE_AFTER_S
+from evaluator.reading.coalescing import DEADLINE_S
 from evaluator.wiring import SNAPSHOT_FILE
 from tests.architecture.source_tree import ROOT
 

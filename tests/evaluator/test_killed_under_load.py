@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from cohort_store.registry import Registry
-from evaluator.coalescing import DEADLINE_S
+from evaluator.reading.coalescing import DEADLINE_S
 from tests.evaluator.conftest import PEOPLE, fill, publish
 from tests.evaluator.killing import PARTS, Asked, Load, Surroundings, load_on
 from tests.evaluator.serving import Evaluator, serving

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cohort_store.freshness import member_of
 from cohort_store.ports import Membership
-from evaluator.evaluation import Person, decide_all
-from evaluator.last_known import ENTRY_BYTES, Known, LastKnown, known_member
+from evaluator.deciding.evaluation import Person, decide_all
+from evaluator.reading.last_known import ENTRY_BYTES, Known, LastKnown, known_member
 from tests.evaluator.building import NOW_MS, cohort_view, compiled, flag, in_cohort, membership, person_is
 
 BUYERS = cohort_view()

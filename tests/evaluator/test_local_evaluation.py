@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from evaluator.local_evaluation import CHAIN_MAX, Reader, _chains, definitions_of, document_of
+from evaluator.definitions.local_evaluation import CHAIN_MAX, Reader, _chains, definitions_of, document_of
 from tests.evaluator.building import COHORTS, flag, in_cohort, person_is, registry_of, variants
 
 

@@ -8,7 +8,7 @@ from posthog.feature_flags import match_feature_flag_properties
 
 from cohort_store.flags import parse_flag, plain_flag
 from cohort_store.registry import TeamRegistry
-from evaluator.local_evaluation import LocalDefinitions, Reader, definitions_of
+from evaluator.definitions.local_evaluation import LocalDefinitions, Reader, definitions_of
 from tests.evaluator.building import flag, in_cohort, person_is
 
 OF_COMPANY = person_is("plan", "exact", "pro") | {"type": "group"}

@@ -11,11 +11,11 @@ from cohort_store.person_updates import STATES_ABOVE
 from cohort_store.ports import Looked, Membership
 from cohort_store.records import Register
 from cohort_store.subjects import Subject
-from evaluator.catalog import TeamCatalog, compile_catalog
-from evaluator.coalescing import CoalescingReader
-from evaluator.evaluation import Person, decide_all
+from evaluator.deciding.evaluation import Person, decide_all
+from evaluator.definitions.catalog import TeamCatalog, compile_catalog
 from evaluator.http.person_reading import wanted_properties
-from evaluator.person_properties import Filled, KeptProperty, Source, described, fill_in
+from evaluator.reading.coalescing import CoalescingReader
+from evaluator.reading.person_properties import Filled, KeptProperty, Source, described, fill_in
 from tests.evaluator.building import NOW_MS, SHARDS, flag, in_cohort, person_is, registry_of, store_people
 
 PRO: Register = (NOW_MS, '"pro"')

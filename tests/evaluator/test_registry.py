@@ -10,7 +10,7 @@ import pytest
 from cohort_store.errors import Retry
 from cohort_store.memory import MemoryMirror
 from cohort_store.registry import Registry, encode_registry
-from evaluator.registry import RegistryFollower
+from evaluator.definitions.registry import RegistryFollower
 from tests.evaluator.building import SHARDS, flag, registry_of
 
 DEADLINE_S = 5.0

@@ -14,7 +14,7 @@ from cohort_store.kafka.registry_topic import KEY
 from cohort_store.kafka.topics import REGISTRY, ensure_topics, muster_topics
 from cohort_store.memory import MemoryMirror
 from cohort_store.registry import Registry, decode_registry, encode_registry
-from evaluator.registry import RegistrySource
+from evaluator.definitions.registry import RegistrySource
 from tests.evaluator.building import flag, registry_of
 from tests.evaluator.serving import NO_BROKER
 

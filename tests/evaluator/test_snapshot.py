@@ -13,8 +13,8 @@ from cohort_store.clocks import SteppedClock
 from cohort_store.errors import Retry
 from cohort_store.memory import MemoryMirror
 from cohort_store.registry import Registry, encode_registry
-from evaluator.registry import MIRROR, SNAPSHOT, RegistryFollower
-from evaluator.snapshot import BadSnapshot, Snapshot, SnapshotFile
+from evaluator.definitions.registry import MIRROR, SNAPSHOT, RegistryFollower
+from evaluator.definitions.snapshot import BadSnapshot, Snapshot, SnapshotFile
 from tests.evaluator.building import NOW_MS, SHARDS, flag, registry_of
 
 RAW = b'{"version":1}'

@@ -11,10 +11,10 @@ from cohort_store.memory import MemoryStore
 from cohort_store.ports import Membership
 from cohort_store.subjects import Subject
 from cohort_store.warming import WarmUp
-from evaluator.breaker import FAILURES_TO_OPEN, Breaker, BreakerState
-from evaluator.coverage import Coverage
-from evaluator.last_known import Known, LastKnown
-from evaluator.steady_reading import PROBED_MAX, SteadyReader
+from evaluator.reading.breaker import FAILURES_TO_OPEN, Breaker, BreakerState
+from evaluator.reading.coverage import Coverage
+from evaluator.reading.last_known import Known, LastKnown
+from evaluator.reading.steady_reading import PROBED_MAX, SteadyReader
 from tests.evaluator.building import NOW_MS, SHARDS, cohort_view, store_people
 
 HANDLE = cohort_view().handle

@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from cohort_store.registry import Registry
-from evaluator.breaker import FAILURES_TO_OPEN
-from evaluator.coalescing import DEADLINE_S
+from evaluator.reading.breaker import FAILURES_TO_OPEN
+from evaluator.reading.coalescing import DEADLINE_S
 from processors.embedded.view import EmbeddedView
 from tests.evaluator.building import COHORTS, SHARDS, flag, registry_of, variants
 from tests.evaluator.conftest import FLAGS, fill, publish

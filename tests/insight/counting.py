@@ -3,7 +3,7 @@
 from typing import Any
 
 from cohort_store.flag_evaluations import FlagEvaluations
-from evaluator.flags import FlagAnswer, Metadata, Reason
+from evaluator.deciding.flags import FlagAnswer, Metadata, Reason
 
 
 def answered(key: str, value: bool | str = True, code: str = "condition_match") -> FlagAnswer:

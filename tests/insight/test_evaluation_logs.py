@@ -16,10 +16,10 @@ from cohort_store.flag_evaluations import FlagEvaluations, decode_evaluations
 from cohort_store.kafka import clients
 from cohort_store.kafka.ends import end_offsets
 from cohort_store.kafka.topics import FLAG_EVALUATIONS, TopicMismatch, TopicSpec, ensure_topics
-from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.kafka.evaluation_log import KafkaEvaluationLog
-from evaluator.reporting import EvaluationLog, EvaluationReporter, RememberedEvaluationLog
-from evaluator.tally import EvaluationTally
+from evaluator.usage.evaluation_metrics import EvaluationMetrics
+from evaluator.usage.reporting import EvaluationLog, EvaluationReporter, RememberedEvaluationLog
+from evaluator.usage.tally import EvaluationTally
 from processors.embedded.broker import EmbeddedBroker
 from processors.embedded.child import choose_port
 from tests.insight.counting import answered, counted

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from cohort_store.flags import parse_flag
 from cohort_store.freshness import CohortView
-from evaluator.bucketing import bucket
-from evaluator.catalog import cohorts_by_name
-from evaluator.condition_sets import Group
-from evaluator.explaining import (
+from evaluator.deciding.bucketing import bucket
+from evaluator.deciding.condition_sets import Group
+from evaluator.deciding.explaining import (
     FOUND_BYTES_MAX,
     ExplainedCohort,
     ExplainedFlag,
@@ -21,7 +20,8 @@ from evaluator.explaining import (
     SetVerdict,
     explain_flag,
 )
-from evaluator.flags import compile_flag
+from evaluator.deciding.flags import compile_flag
+from evaluator.definitions.catalog import cohorts_by_name
 from tests.evaluator.building import NOW_MS, cohort_view, flag, in_cohort, person_is, variants
 
 BUYERS, SLEEPERS = cohort_view("buyers", 1), cohort_view("sleepers", 2)

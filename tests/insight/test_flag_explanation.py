@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from cohort_store.flags import parse_flag
-from evaluator.condition_sets import Group
-from evaluator.explaining import Question, explain_flag
-from evaluator.flags import compile_flag
+from evaluator.deciding.condition_sets import Group
+from evaluator.deciding.explaining import Question, explain_flag
+from evaluator.deciding.flags import compile_flag
 from processors.cli.flag_explanation import lines_of
 from tests.evaluator.building import NOW_MS, flag, variants
 

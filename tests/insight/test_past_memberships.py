@@ -7,7 +7,7 @@ import pytest
 
 from cohort_store.changes import ENTERED, LEFT, RESET, Change
 from evaluator.clickhouse.past_memberships import ChangesReader
-from evaluator.past import RememberedChanges, Told
+from evaluator.reading.past import RememberedChanges, Told
 from processors.clickhouse.changes import ChangesTable
 from tests.services.fixtures import ClickHouse
 

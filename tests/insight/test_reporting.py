@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from cohort_store.clocks import SteppedClock
 from cohort_store.errors import Retry
 from cohort_store.flag_evaluations import FlagEvaluations
-from evaluator.evaluation_metrics import EvaluationMetrics
 from evaluator.metrics import Metrics
-from evaluator.reporting import EvaluationReporter, RememberedEvaluationLog
-from evaluator.tally import EvaluationTally
+from evaluator.usage.evaluation_metrics import EvaluationMetrics
+from evaluator.usage.reporting import EvaluationReporter, RememberedEvaluationLog
+from evaluator.usage.tally import EvaluationTally
 from tests.insight.counting import answered
 
 DEADLINE_S = 20.0

@@ -8,8 +8,8 @@ import pytest
 from cohort_store.durations import format_instant
 from cohort_store.flag_evaluations import Calls
 from cohort_store.flags import parse_flag
-from evaluator.clean_up import prompt
-from evaluator.staleness import (
+from evaluator.usage.clean_up import prompt
+from evaluator.usage.staleness import (
     CALLS_MIN,
     QUIET_MS,
     UNSEEN_MS,

@@ -1,9 +1,9 @@
 """Counts in memory: what is told, what waits, and what is let go."""
 
 from cohort_store.flag_evaluations import FlagEvaluations
-from evaluator.evaluation_metrics import SERIES_MAX, EvaluationMetrics
 from evaluator.metrics import Metrics
-from evaluator.tally import EvaluationTally, Series
+from evaluator.usage.evaluation_metrics import SERIES_MAX, EvaluationMetrics
+from evaluator.usage.tally import EvaluationTally, Series
 from tests.insight.counting import answered
 
 RED, ON, OFF = (Series(1, "f", value, "condition_match") for value in ("red", "true", "false"))

@@ -7,7 +7,7 @@ import pytest
 from cohort_store.errors import BadDefinition
 from cohort_store.flags import parse_flag, plain_flag
 from cohort_store.freshness import Status
-from evaluator.resolution import Resolution, compile_resolver, worst
+from evaluator.deciding.resolution import Resolution, compile_resolver, worst
 from tests.evaluator.building import cohort_view, decided, flag, in_cohort, person_is, variants
 
 BUYERS = cohort_view()

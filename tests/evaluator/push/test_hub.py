@@ -15,8 +15,7 @@ from cohort_store.memory import MemoryStore
 from cohort_store.ports import RecordWrite, ShardCommit
 from cohort_store.records import Record, encode_record
 from cohort_store.subjects import PERSON, Subject, shard_of
-from evaluator.catalog import Catalog, compile_catalog
-from evaluator.coalescing import CoalescingReader
+from evaluator.definitions.catalog import Catalog, compile_catalog
 from evaluator.push import hub as push
 from evaluator.push.channels import context_of
 from evaluator.push.events import ChangesStatus
@@ -24,6 +23,7 @@ from evaluator.push.feed import RememberedFeed, follow
 from evaluator.push.hub import Hub, Refusal, Refused
 from evaluator.push.looking import StoreLooker
 from evaluator.push.stream import Stream
+from evaluator.reading.coalescing import CoalescingReader
 from tests.evaluator.building import DAY_MS, NOW_MS, SHARDS, flag, in_cohort, person_is, registry_of, store_people
 from tests.evaluator.push.test_feed import change
 

@@ -12,10 +12,10 @@ from cohort_store.freshness import CohortView, view_of
 from cohort_store.kept_properties import kept_of, tested_by
 from cohort_store.registry import Registry, TeamRegistry
 from evaluator.access import Keyring, keyring_of
-from evaluator.condition_tree import Tree, tree_of
-from evaluator.coverage import Coverage
-from evaluator.flags import CompiledFlag, compile_flag
-from evaluator.resolution import Resolver, compile_resolver
+from evaluator.deciding.condition_tree import Tree, tree_of
+from evaluator.deciding.flags import CompiledFlag, compile_flag
+from evaluator.deciding.resolution import Resolver, compile_resolver
+from evaluator.reading.coverage import Coverage
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from cohort_store.flags import FlagDefinition, payload_text
-from evaluator.staleness import Evidence, Finding, StaleKind, value_for_everybody
+from evaluator.usage.staleness import Evidence, Finding, StaleKind, value_for_everybody
 
 PAYLOAD_SHOWN_MAX = 500
 

@@ -10,7 +10,7 @@ from cohort_store.flag_conditions import ConditionSet, FlagFilter
 from cohort_store.flag_operators import compile_dated_flag_test, compile_flag_test
 from cohort_store.freshness import CohortView
 from cohort_store.properties import DatedTest, Properties, Test
-from evaluator.reasons import ReasonCode
+from evaluator.deciding.reasons import ReasonCode
 
 Ask = Callable[[CohortView], bool | None]
 """Whether the person is in the cohort; None where nobody can say."""

@@ -12,12 +12,12 @@ import msgspec
 
 from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView
-from evaluator.condition_sets import Ask, Who
-from evaluator.flags import CompiledFlag, FlagAnswer, Reason, is_unavailable
-from evaluator.last_known import Known, known_member
-from evaluator.person_properties import Unread
-from evaluator.policies import PolicyKind
-from evaluator.reasons import ReasonCode
+from evaluator.deciding.condition_sets import Ask, Who
+from evaluator.deciding.flags import CompiledFlag, FlagAnswer, Reason, is_unavailable
+from evaluator.deciding.policies import PolicyKind
+from evaluator.deciding.reasons import ReasonCode
+from evaluator.reading.last_known import Known, known_member
+from evaluator.reading.person_properties import Unread
 
 
 def recall_answers(

@@ -15,7 +15,7 @@ from cohort_store.flag_conditions import FlagFilter
 from cohort_store.flag_operators import compile_dated_flag_test
 from cohort_store.flags import FlagDefinition
 from cohort_store.properties import DatedTest
-from evaluator.condition_sets import Who
+from evaluator.deciding.condition_sets import Who
 
 
 class SetOutcome(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from cohort_store.freshness import Status
-from evaluator.condition_sets import Who
-from evaluator.condition_tree import SetOutcome, Tree, outcomes
-from evaluator.evaluation import CohortAnswer
-from evaluator.flags import CompiledFlag, FlagAnswer
-from evaluator.reasons import ReasonCode
+from evaluator.deciding.condition_sets import Who
+from evaluator.deciding.condition_tree import SetOutcome, Tree, outcomes
+from evaluator.deciding.evaluation import CohortAnswer
+from evaluator.deciding.flags import CompiledFlag, FlagAnswer
+from evaluator.deciding.reasons import ReasonCode
 
 
 class FlagQuality(msgspec.Struct, frozen=True, omit_defaults=True):

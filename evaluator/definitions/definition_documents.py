@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from evaluator.catalog import TeamCatalog
-from evaluator.local_evaluation import Document, Reader, document_of
+from evaluator.definitions.catalog import TeamCatalog
+from evaluator.definitions.local_evaluation import Document, Reader, document_of
 
 
 class Documents:

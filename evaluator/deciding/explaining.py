@@ -19,13 +19,13 @@ from cohort_store.flag_conditions import EVALUATES_TO, ConditionSet, FlagFilter
 from cohort_store.flag_operators import compile_dated_flag_test
 from cohort_store.flags import FlagDefinition
 from cohort_store.freshness import CohortView, Status
-from evaluator.before_sets import bucketed_by, identify_of
-from evaluator.bucketing import VARIANT_SALT, bucket, variant_for
-from evaluator.catalog import cohorts_by_name
-from evaluator.condition_sets import Group, Identify, Who, by_group, evaluates_to
-from evaluator.evaluation import decide_unread
-from evaluator.flags import CompiledFlag, FlagAnswer, is_unavailable
-from evaluator.reasons import ReasonCode
+from evaluator.deciding.before_sets import bucketed_by, identify_of
+from evaluator.deciding.bucketing import VARIANT_SALT, bucket, variant_for
+from evaluator.deciding.condition_sets import Group, Identify, Who, by_group, evaluates_to
+from evaluator.deciding.evaluation import decide_unread
+from evaluator.deciding.flags import CompiledFlag, FlagAnswer, is_unavailable
+from evaluator.deciding.reasons import ReasonCode
+from evaluator.definitions.catalog import cohorts_by_name
 
 FOUND_BYTES_MAX = 1_024
 """Of a property's value as JSON; the rest of it is not told."""

@@ -28,8 +28,8 @@ from cohort_store.flag_conditions import ConditionSet
 from cohort_store.flags import FlagDefinition
 from cohort_store.freshness import Status
 from cohort_store.openfeature_values import payload_value
-from evaluator.flags import FlagAnswer, is_unavailable
-from evaluator.reasons import ReasonCode
+from evaluator.deciding.flags import FlagAnswer, is_unavailable
+from evaluator.deciding.reasons import ReasonCode
 
 ON, OFF = "on", "off"
 """The variants of a flag that has none of its own: OpenFeature's clients expect some name."""

@@ -24,7 +24,7 @@ import msgspec
 
 from cohort_store.flags import FlagDefinition, payload_text
 from cohort_store.freshness import CohortView
-from evaluator.before_sets import (
+from evaluator.deciding.before_sets import (
     CompiledHoldout,
     EarlyAccess,
     bucketed_by,
@@ -32,10 +32,10 @@ from evaluator.before_sets import (
     compile_holdout,
     identify_of,
 )
-from evaluator.bucketing import VariantTable, variant_for, variant_table, within_rollout
-from evaluator.condition_sets import Ask, CompiledSet, Explain, Who, compile_set, holds
-from evaluator.policies import Policy, compile_policy
-from evaluator.reasons import DESCRIPTIONS, ReasonCode, Verdict, ranks_as_high
+from evaluator.deciding.bucketing import VariantTable, variant_for, variant_table, within_rollout
+from evaluator.deciding.condition_sets import Ask, CompiledSet, Explain, Who, compile_set, holds
+from evaluator.deciding.policies import Policy, compile_policy
+from evaluator.deciding.reasons import DESCRIPTIONS, ReasonCode, Verdict, ranks_as_high
 
 _GROUPS_NOT_EVALUATED = (
     "No matching condition set (group conditions were not evaluated because no group type was provided)"

@@ -11,12 +11,12 @@ from cohort_store.durations import format_instant
 from cohort_store.freshness import CohortView, Status, complete_from_ms, is_warm, member_of, status_of, trouble_with
 from cohort_store.ports import Membership
 from cohort_store.properties import Properties
-from evaluator.condition_sets import Ask, Explain, Group, Who
-from evaluator.flags import CompiledFlag, FlagAnswer, is_unavailable
-from evaluator.last_known import Known, known_member
-from evaluator.person_properties import Unread
-from evaluator.reasons import ReasonCode
-from evaluator.recalling import recall_answers
+from evaluator.deciding.condition_sets import Ask, Explain, Group, Who
+from evaluator.deciding.flags import CompiledFlag, FlagAnswer, is_unavailable
+from evaluator.deciding.reasons import ReasonCode
+from evaluator.deciding.recalling import recall_answers
+from evaluator.reading.last_known import Known, known_member
+from evaluator.reading.person_properties import Unread
 
 
 class Person(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Protocol
 from cohort_store.clocks import Clock
 from cohort_store.errors import MusterError
 from cohort_store.flag_evaluations import FlagEvaluations
-from evaluator.tally import EvaluationTally, Series
+from evaluator.usage.tally import EvaluationTally, Series
 
 FOLD_S = 1.0
 """How often counts are folded; so exact is the instant of a last call."""

@@ -16,8 +16,8 @@ import msgspec
 from cohort_store.errors import BadEvent
 from cohort_store.kafka.topics import DEAD_LETTERS
 from cohort_store.settings import Settings
-from evaluator.captured import EventBody, Shape, captured, message_of
-from evaluator.event_sink import EventIntake, EventSink, Message, Outcome
+from evaluator.capture.captured import EventBody, Shape, captured, message_of
+from evaluator.capture.event_sink import EventIntake, EventSink, Message, Outcome
 
 SLICE = 25
 """Events that are read at a stretch, which is 2 ms; then other requests have their turn."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from cohort_store.flag_evaluations import OFF, ON, FlagEvaluations
-from evaluator.flags import FlagAnswer
+from evaluator.deciding.flags import FlagAnswer
 
 SERIES_MAX = 20_000
 """Series whose sums wait to be sent. Beyond, that one is let go which has waited longest."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cohort_store.flags import FlagDefinition
 from cohort_store.freshness import CohortView
-from evaluator.bucketing import holdout_bucket, within_rollout
-from evaluator.condition_sets import (
+from evaluator.deciding.bucketing import holdout_bucket, within_rollout
+from evaluator.deciding.condition_sets import (
     Ask,
     CompiledSet,
     Explain,

@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
 
-from evaluator.tally import Series
+from evaluator.usage.tally import Series
 
 SERIES_MAX: Final = 2_000
 """Flags, values and reasons that are told apart; further ones are counted as `other`."""

@@ -14,10 +14,10 @@ import asyncio
 from collections.abc import Callable
 
 from cohort_store.ports import MembershipReader
-from evaluator.breaker import PROBE_AFTER_S, Breaker, BreakerState
-from evaluator.coalescing import DEADLINE_S, CoalescingReader, Key, Read, Report
-from evaluator.coverage import Coverage
-from evaluator.last_known import Known, LastKnown
+from evaluator.reading.breaker import PROBE_AFTER_S, Breaker, BreakerState
+from evaluator.reading.coalescing import DEADLINE_S, CoalescingReader, Key, Read, Report
+from evaluator.reading.coverage import Coverage
+from evaluator.reading.last_known import Known, LastKnown
 
 PROBED_MAX = 64
 """Persons whom a probe asks for: the last for whom the store failed, so that it finds the node that is away."""

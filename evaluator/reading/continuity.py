@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from cohort_store.errors import MusterError
 from cohort_store.hash_keys import HashKeys, HashKeyStore
 from cohort_store.subjects import PERSON, Subject
-from evaluator.coalescing import DEADLINE_S
+from evaluator.reading.coalescing import DEADLINE_S
 
 logger = logging.getLogger(__name__)
 

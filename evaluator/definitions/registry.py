@@ -17,9 +17,9 @@ import msgspec
 from cohort_store.clocks import Clock, SystemClock
 from cohort_store.errors import MusterError, WrongShards
 from cohort_store.registry import check_shards, decode_registry
-from evaluator.catalog import Catalog, compile_catalog
-from evaluator.coverage import Coverage
-from evaluator.snapshot import Snapshot, SnapshotFile
+from evaluator.definitions.catalog import Catalog, compile_catalog
+from evaluator.definitions.snapshot import Snapshot, SnapshotFile
+from evaluator.reading.coverage import Coverage
 
 POLL_S = 5.0
 """A source is looked at this often even when it announces no change."""

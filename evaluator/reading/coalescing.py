@@ -22,7 +22,7 @@ from cohort_store.errors import BadRecord, MusterError
 from cohort_store.ports import Membership, MembershipReader
 from cohort_store.records import Register, decode_registers
 from cohort_store.subjects import PERSON, Subject
-from evaluator.last_known import Known
+from evaluator.reading.last_known import Known
 
 BATCH_MAX = 512
 """Reads a call; more wait for the next one."""

@@ -17,7 +17,7 @@ from cohort_store.durations import format_instant
 from cohort_store.flag_conditions import ConditionSet
 from cohort_store.flag_evaluations import OFF, ON, Calls
 from cohort_store.flags import FlagDefinition
-from evaluator.reasons import ReasonCode
+from evaluator.deciding.reasons import ReasonCode
 
 DAY_MS = 86_400_000
 QUIET_MS = 30 * DAY_MS
