@@ -38,12 +38,16 @@ FLAGS = 20
 ON_COHORTS = 5
 """Of 20 flags. The others are on a property, a rollout or variants."""
 FLAG_COUNTS = (1, 20, 200, 2_000)
+TEAMS = tuple(enumerate(sorted(FLAG_COUNTS, key=lambda count: count != FLAGS), 1))
+"""Each number of flags has a team; team 1, whose the owner's key is, has FLAGS."""
 MEMBERSHIPS = (0, 10, 1_000)
 OTHER_COHORTS = 1_000
 """Cohorts that no flag asks, of which persons may be members all the same."""
 GOAL_RATE = 10_000
 GOAL_P99_MS = 5.0
 OFREP = "/ofrep/v1/evaluate/flags"
+SECRET = "mus_0123456789_the-key-of-the-flags-benchmark-0000000000000"
+"""The owner's key, for team 1."""
 
 
 class Result(NamedTuple):
@@ -60,12 +64,14 @@ class Result(NamedTuple):
 async def measure() -> Result:
     """Start both servers on the view, check answers, then load them in turns."""
     ports = choose_port(None), choose_port(None)
-    tokens = {_token(count): team for team, count in enumerate(FLAG_COUNTS, 1)}
+    tokens = {_token(count): team for team, count in TEAMS}
     with embedded({"evaluator_port": ports[0], "tokens": tokens}, broker=None) as bench:
         await _fill(bench)
         empty = {**bench.environment, "MUSTER_EVALUATOR_PORT": str(ports[1])}
+        (bench.folder / "secret-key").write_text(SECRET)
+        served = {**bench.environment, "MUSTER_SECRET_KEY_FILE": str(bench.folder / "secret-key")}
         servers = [
-            Role(["-m", "processors.cli", "evaluator"], bench.environment, SERVER_CORE, bench.folder / "flags.log"),
+            Role(["-m", "processors.cli", "evaluator"], served, SERVER_CORE, bench.folder / "flags.log"),
             Role(["-m", "benchmarks.empty_server"], empty, SERVER_CORE, bench.folder / "empty.log"),
         ]
         try:
@@ -81,13 +87,25 @@ async def measure() -> Result:
 async def questions(port: int) -> list[Question]:
     """What is asked beside `POST /flags`: a further endpoint of the evaluator is measured by a line here."""
     bulk, single = [_ofrep(number) for number in range(PERSONS)], f"{OFREP}/flag-0"
-    tags = [(await exchange(port, request))[0].decode() for request in bulk[:CONNECTIONS]]
-    etags = [next(line[6:] for line in tag.splitlines() if line.lower().startswith("etag: ")) for tag in tags]
+    etags = [await _etag(port, request) for request in bulk[:CONNECTIONS]]
+    definitions = _definitions()
+    known = _definitions(if_none_match=await _etag(port, definitions))
     return [
         Question("OFREP, all 20", bulk),
         Question("OFREP, not modified", [_ofrep(n, if_none_match=etag) for n, etag in enumerate(etags)], 304),
         Question("OFREP, one flag", [_ofrep(number, single) for number in range(PERSONS)]),
+        Question("definitions", [definitions]),
+        Question("definitions, not modified", [known], 304),
     ]
+
+
+def _definitions(**headers: str) -> bytes:
+    return http_request("GET", "/flags/definitions?send_cohorts", b"", authorization=f"Bearer {SECRET}", **headers)
+
+
+async def _etag(port: int, request: bytes) -> str:
+    head = (await exchange(port, request))[0].decode()
+    return next(line[6:] for line in head.splitlines() if line.lower().startswith("etag: "))
 
 
 async def _measure(ports: tuple[int, int], pids: tuple[int, int]) -> Result:
@@ -144,10 +162,10 @@ async def _fill(bench: Bench) -> None:
     """
     cohorts = [
         parse_cohort({"key": key, "team": team, "when": {"kind": "performed", "event": "purchase", "within": "7d"}})
-        for team, count in enumerate(FLAG_COUNTS, 1)
+        for team, count in TEAMS
         for key in _cohort_keys(OTHER_COHORTS if count == FLAGS else 0)
     ]
-    flags = {team: [_flag(number, count) for number in range(count)] for team, count in enumerate(FLAG_COUNTS, 1)}
+    flags = {team: [_flag(number, count) for number in range(count)] for team, count in TEAMS}
     registry = assign(Registry(), cohorts, flags, applied="bench", now=0)
     await _commit_persons(bench, registry)
     mirror = connect_mirror(bench.settings)
