@@ -145,6 +145,7 @@ def test_a_list_answers_as_soon_as_it_is_whole_and_an_edit_of_it_at_once(up: Up)
 
 
 # The last one here, since it ends the installation that the others share.
+@pytest.mark.slow
 def test_lists_and_properties_outlive_a_restart_that_loses_the_broker(up: Up) -> None:
     edit(up)
     tell(up, "dan", **{"$set": {"plan": "pro"}})

@@ -195,6 +195,7 @@ def test_a_batch_as_long_as_sdks_send_is_taken_and_a_longer_one_is_not(
         assert client.post("/batch/", content=body).status_code == status
 
 
+@pytest.mark.slow
 def test_without_kafka_events_are_turned_away_and_flags_answered_and_it_goes_on_whenever_kafka_comes(
     tmp_path: Path, view_server: EmbeddedView | RedisServer
 ) -> None:

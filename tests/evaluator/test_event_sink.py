@@ -72,6 +72,7 @@ async def test_without_kafka_whoever_sends_is_told_so_soon_and_again_at_once() -
     await sink.aclose()
 
 
+@pytest.mark.slow
 @pytest.mark.services
 async def test_closing_does_not_wait_for_a_kafka_that_went_away(tmp_path: Path) -> None:
     port = choose_port(None)

@@ -92,6 +92,7 @@ async def test_a_topic_that_was_made_with_other_partitions_is_refused_and_left_a
     await log.close()
 
 
+@pytest.mark.slow
 @pytest.mark.services
 async def test_counts_that_waited_while_the_broker_was_away_arrive_as_one_sum(tmp_path: Path) -> None:
     port = choose_port(None)

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,7 @@ def expected(cohorts: Cohorts, log: list[Line], persons: list[str], now: int) ->
     return members
 
 
+@pytest.mark.slow
 @lots_of(len(PERSONS))
 @given(
     cohort_sets(),

@@ -60,6 +60,7 @@ def _refuse(path: Path, line: BadLine) -> None:
     raise AssertionError(f"{path}:{line.number}: {line.problem}")
 
 
+@pytest.mark.slow
 async def test_what_was_known_of_a_person_is_what_a_file_of_the_same_events_tells(
     clickhouse: ClickHouse, tmp_path: Path, seed: int
 ) -> None:

@@ -24,7 +24,7 @@ from tests.sdks.toolchains import TOOLCHAINS
 from tests.sdks.topics import messages_of
 from tests.services.redis_servers import RedisServer
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(600)]
 
 FLAG = flag("new-search", {}, payloads={"true": {"size": 3}})
 EXAMPLES = dict(re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "docs" / "sdks.md").read_text(), re.DOTALL | re.MULTILINE))

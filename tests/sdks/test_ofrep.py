@@ -17,7 +17,7 @@ from tests.services.redis_servers import RedisServer
 
 __all__ = ["evaluator", "registry"]
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(600)]
 
 LANGUAGES = ("python", "node", "java")
 Ask = Callable[..., dict[str, Any]]

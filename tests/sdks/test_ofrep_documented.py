@@ -19,7 +19,7 @@ from tests.sdks.conftest import require
 from tests.sdks.toolchains import TOOLCHAINS
 from tests.services.redis_servers import RedisServer
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(600)]
 
 PAGE = (ROOT / "docs" / "sdks-ofrep.md").read_text()
 EXAMPLES = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))

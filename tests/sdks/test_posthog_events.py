@@ -17,7 +17,7 @@ from tests.sdks.conftest import Start
 from tests.sdks.toolchains import TOOLCHAINS
 from tests.sdks.topics import messages_of
 
-pytestmark = [*of_up, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, *of_up, pytest.mark.timeout(600)]
 
 TOKEN = "phc_test"
 DEADLINE_S = 60.0

@@ -15,7 +15,7 @@ from tests.sdks.conftest import Start
 from tests.sdks.toolchains import TOOLCHAINS, Program
 from tests.services.redis_servers import RedisServer
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(600)]
 
 ADULTS = {"key": "adults", "when": {"kind": "person_property", "property": "age", "op": "gte", "value": 18}}
 FLAGS = (

@@ -9,7 +9,7 @@ from tests.sdks.toolchains import TOOLCHAINS
 
 __all__ = ["evaluator", "registry"]
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("language", TOOLCHAINS)

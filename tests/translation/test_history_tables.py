@@ -152,6 +152,7 @@ def _pairing(number: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(
     cohort_sets(personal=False),

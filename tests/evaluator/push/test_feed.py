@@ -101,6 +101,7 @@ async def test_a_broker_that_is_not_there_is_a_reason_to_try_again() -> None:
         await KafkaChanges("127.0.0.1:1", PARTITIONS).attach()
 
 
+@pytest.mark.slow
 async def test_a_broker_that_goes_away_is_noticed_while_nothing_comes_and_found_again(tmp_path: Path) -> None:
     port = choose_port(None)
     with EmbeddedBroker(tmp_path / "first", port=port) as broker:

@@ -143,6 +143,7 @@ def test_what_a_person_is_in_is_told_to_secret_keys_only(evaluator: Evaluator) -
     assert (empty.status_code, empty.json()["attr"]) == (400, "distinct_id")
 
 
+@pytest.mark.slow
 def test_streams_beyond_the_limit_are_refused_until_one_is_left(tmp_path: Path, view_url: str) -> None:
     with serving(tmp_path, view_url, settings={"MUSTER_PUSH_STREAMS_MAX": "2"}) as evaluator:
         with Listener(evaluator.url), Listener(evaluator.url, distinct_id="ada"):
