@@ -16,6 +16,7 @@ import clickhouse_connect
 import pytest
 import redis
 from aiokafka.admin import AIOKafkaAdminClient
+from clickhouse_connect.driver import httputil
 
 from cohort_store.kafka.topics import TopicSpec, ensure_topics
 from processors.embedded.broker import EmbeddedBroker
@@ -135,7 +136,10 @@ def history_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
 def clickhouse(history_server: EmbeddedHistory) -> Iterator[ClickHouse]:
     """A ClickHouse and an empty database in it, dropped after the test."""
     database = f"test_{uuid.uuid4().hex[:12]}"
-    client = clickhouse_connect.get_client(host=history_server.host, port=history_server.port)
+    # Connections of its own: one that a test shared may just be closed by the server, behind an error in a stream.
+    client = clickhouse_connect.get_client(
+        host=history_server.host, port=history_server.port, pool_mgr=httputil.get_pool_manager()
+    )
     client.command(f"CREATE DATABASE {database}")
     yield ClickHouse(history_server.host, history_server.port, database)
     client.command(f"DROP DATABASE {database}")
