@@ -38,7 +38,7 @@ demo: $(RUNTIME) ## play a shop's event log through everything and compare with 
 test: $(STAMP) ## every test on the embedded parts
 	@$(PYTEST) -n $(WORKERS) --dist worksteal -m "not cluster and not slow and not long"
 
-test-long: $(STAMP) ## the long profile of the property and fault suites
+test-long: $(STAMP) ## the long profile of the property and fault suites, alone
 	@MUSTER_TEST_PROFILE=long $(PYTEST) -n $(WORKERS) --dist worksteal -m "not cluster" --timeout 3600
 
 check: $(STAMP) ## lint, formatting, types and the import graph

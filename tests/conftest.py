@@ -34,12 +34,25 @@ def pytest_configure(config: pytest.Config) -> None:
         core.global_force_seed = SEED  # type: ignore[assignment]  # annotated as None where it is declared
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if PROFILE == "long":
+        _keep_what_the_profile_lengthens(config, items)
         return
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="runs with MUSTER_TEST_PROFILE=long"))
+
+
+def _keep_what_the_profile_lengthens(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long profile is of properties, faults and what is too long for any other; the rest says the same in each."""
+    others = [item for item in items if not _is_lengthened(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if _is_lengthened(item)]
+
+
+def _is_lengthened(item: pytest.Item) -> bool:
+    is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return bool(is_property or item.get_closest_marker("fault") or item.get_closest_marker("long"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,6 +18,7 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("number", range(RUNS))
 def test_live_and_backfilled_agree_with_brute_force_through_edits_kills_rebalances_and_losses(
     number: int, seed: int, monkeypatch: pytest.MonkeyPatch

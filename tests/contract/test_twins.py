@@ -116,6 +116,7 @@ async def everyone_recorded(store: MembershipStore, shard: int) -> set[Subject]:
             return told
 
 
+@pytest.mark.fault
 async def test_the_twin_and_the_server_agree_after_any_commits(pair: tuple[View, View], seed: int) -> None:
     twin, server = pair
     chance = Chance(seed)

@@ -211,6 +211,7 @@ async def test_two_applies_at_once_are_both_in_force(running: ControlProcess, tm
     assert {cohort.key for cohort in (await in_force(settings, last)).team(7).cohorts} == {"a", "b"}
 
 
+@pytest.mark.fault
 async def test_kills_in_the_middle_of_applies_lose_no_definition_and_change_no_handle(
     settings: Settings, tmp_path: Path, seed: int
 ) -> None:

@@ -31,6 +31,7 @@ def _lose_the_last_writes(cluster: RedisCluster, random: Random) -> None:
     cluster.restart(member.port)
 
 
+@pytest.mark.fault
 @pytest.mark.timeout(300 * FAILOVERS)
 async def test_after_failovers_that_lost_writes_membership_and_the_change_stream_equal_the_oracle(
     fresh_broker: str, redis_cluster: RedisCluster, tmp_path: Path, seed: int

@@ -68,12 +68,14 @@ def _points() -> list[str]:
     return script.passed
 
 
+@pytest.mark.fault
 def test_the_path_under_test_has_every_step_in_it() -> None:
     steps = {point.removeprefix("before ").removeprefix("after ") for point in _points()}
     wanted = {"claim", "positions", "message_ids", "changes", "registry", "load", "due", "commit", "subjects"}
     assert steps >= wanted | {"outbox", "publish", "drop_outbox", "outbox_sizes"}
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("how", ["retry", "kill"])
 def test_nothing_is_lost_or_doubled_wherever_the_commit_path_is_interrupted(
     how: str, monkeypatch: pytest.MonkeyPatch

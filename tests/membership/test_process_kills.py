@@ -87,6 +87,7 @@ class Faults:
             installation.signal(name, signal.SIGCONT)
 
 
+@pytest.mark.fault
 @pytest.mark.services
 @pytest.mark.timeout(300 + 30 * KILLS)
 async def test_membership_and_the_change_stream_equal_the_oracle_after_kills_cuts_and_zombies(

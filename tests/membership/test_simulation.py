@@ -12,6 +12,7 @@ PROFILE = os.environ.get("MUSTER_TEST_PROFILE", "default")
 RUNS = 600 if PROFILE == "long" else 50
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("number", range(RUNS))
 def test_membership_and_the_change_stream_equal_the_oracle_after_any_trouble(
     number: int, seed: int, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,7 @@ def members(engine: str, now: int) -> Any:
     ).json
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("number", range(1, INSTANTS + 1))
 def test_both_engines_name_the_same_members_of_the_shops_cohorts(number: int) -> None:
     now = FIRST_MS + (LAST_MS - FIRST_MS) * number // INSTANTS

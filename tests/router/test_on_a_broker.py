@@ -164,6 +164,7 @@ async def _know_person(settings: Settings, distinct_id: str, person: str) -> Non
     await store.aclose()
 
 
+@pytest.mark.fault
 async def test_a_router_that_is_killed_again_and_again_loses_no_event(
     settings: Settings, tmp_path: Path, seed: int
 ) -> None:
