@@ -43,27 +43,33 @@ _IS_SOMEBODYS = " AND ".join(
 
 
 def paired(condition: str = OF_TEAM) -> str:
-    """The steps up to `paired`: the person of each distinct id, by the events that a condition holds for."""
-    return f"""named AS (
-    SELECT distinct_id, max(({_AT}, person_id)) AS latest
-    FROM events
-    WHERE {condition} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
-told AS (
+    """The steps up to `paired`: the person of each distinct id, by the events that a condition holds for.
+
+    ClickHouse works a step out wherever it is named, so all distinct ids are grouped once, and of those who tell of
+    others without a person's name only these are.
+    """
+    return f"""told AS (
     SELECT distinct_id, person_id, {_AT} AS told_ms, {_OTHER_ID} AS other_id
     FROM events
     WHERE {condition} AND event IN {literals.texts(OTHER_ID_IN)} AND distinct_id != '' AND {_IS_SOMEBODYS}
 ),
+tellers AS (
+    SELECT distinct_id, max(({_AT}, person_id)) AS latest
+    FROM events
+    WHERE {condition} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, ({_AT}, person_id) AS latest
+        FROM events
+        WHERE {condition} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )"""  # noqa: S608 - parts of ours

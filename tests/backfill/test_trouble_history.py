@@ -17,7 +17,7 @@ from tests.services.fixtures import ClickHouse
 
 pytestmark = pytest.mark.slow
 
-PERSONS = 4_000
+PERSONS = 12_000
 LIVE_S_MAX = 5.0
 """What a live event may take while a backfill waits for ClickHouse, on a busy machine."""
 
@@ -39,7 +39,7 @@ async def between(clickhouse: ClickHouse) -> AsyncIterator[Between]:
 async def test_a_part_for_which_clickhouse_lacks_memory_is_filled_in_in_smaller_ones(
     installation: FilledInstallation,
 ) -> None:
-    installation.part_persons, installation.memory_bytes = PERSONS, 8 * 2**20
+    installation.part_persons, installation.memory_bytes = PERSONS, 16 * 2**20
     filling = asyncio.create_task(installation.fill_in())
     status = await installation.until_noted(lambda status: status.halvings > 0)
     assert status.parts == 2**status.halvings

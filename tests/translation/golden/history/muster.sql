@@ -1,48 +1,52 @@
 SELECT min(toUnixTimestamp64Milli(timestamp)), count() FROM events WHERE team_id = {team:UInt32};
-WITH named AS (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
-told AS (
+WITH told AS (
     SELECT distinct_id, person_id, toUnixTimestamp64Milli(timestamp) AS told_ms, multiIf(JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) = 'String', JSONExtractString(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) IN ('Int64', 'UInt64'), JSONExtractRaw(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), '') AS other_id
     FROM events
     WHERE team_id = {team:UInt32} AND event IN ('$create_alias', '$identify', '$merge_dangerously') AND distinct_id != '' AND other_id NOT IN ('', distinct_id) AND length(other_id) <= 400 AND position(other_id, '\0') = 0 AND lower(other_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined') AND lower(distinct_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined')
 ),
+tellers AS (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, (toUnixTimestamp64Milli(timestamp), person_id) AS latest
+        FROM events
+        WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )
 SELECT uniqExact(multiIf(person_id != '', person_id, owner != '', owner, distinct_id)) FROM events LEFT JOIN paired USING (distinct_id) WHERE team_id = {team:UInt32};
-WITH named AS (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
-told AS (
+WITH told AS (
     SELECT distinct_id, person_id, toUnixTimestamp64Milli(timestamp) AS told_ms, multiIf(JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) = 'String', JSONExtractString(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) IN ('Int64', 'UInt64'), JSONExtractRaw(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), '') AS other_id
     FROM events
     WHERE team_id = {team:UInt32} AND event IN ('$create_alias', '$identify', '$merge_dangerously') AND distinct_id != '' AND other_id NOT IN ('', distinct_id) AND length(other_id) <= 400 AND position(other_id, '\0') = 0 AND lower(other_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined') AND lower(distinct_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined')
 ),
+tellers AS (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, (toUnixTimestamp64Milli(timestamp), person_id) AS latest
+        FROM events
+        WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )
@@ -60,26 +64,28 @@ WITH {now:Int64} AS now,
     if(JSONHas(json, '$set_once', name), [(name, -time_ms, JSONExtractRaw(json, '$set_once', name))], [])
 ) AS writes_of,
 source AS (
-    WITH named AS (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
-told AS (
+    WITH told AS (
     SELECT distinct_id, person_id, toUnixTimestamp64Milli(timestamp) AS told_ms, multiIf(JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) = 'String', JSONExtractString(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) IN ('Int64', 'UInt64'), JSONExtractRaw(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), '') AS other_id
     FROM events
     WHERE team_id = {team:UInt32} AND event IN ('$create_alias', '$identify', '$merge_dangerously') AND distinct_id != '' AND other_id NOT IN ('', distinct_id) AND length(other_id) <= 400 AND position(other_id, '\0') = 0 AND lower(other_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined') AND lower(distinct_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined')
 ),
+tellers AS (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, (toUnixTimestamp64Milli(timestamp), person_id) AS latest
+        FROM events
+        WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )
@@ -159,26 +165,28 @@ WITH {now:Int64} AS now,
     if(JSONHas(json, '$set_once', name), [(name, -time_ms, JSONExtractRaw(json, '$set_once', name))], [])
 ) AS writes_of,
 source AS (
-    WITH named AS (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
-told AS (
+    WITH told AS (
     SELECT distinct_id, person_id, toUnixTimestamp64Milli(timestamp) AS told_ms, multiIf(JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) = 'String', JSONExtractString(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) IN ('Int64', 'UInt64'), JSONExtractRaw(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), '') AS other_id
     FROM events
     WHERE team_id = {team:UInt32} AND event IN ('$create_alias', '$identify', '$merge_dangerously') AND distinct_id != '' AND other_id NOT IN ('', distinct_id) AND length(other_id) <= 400 AND position(other_id, '\0') = 0 AND lower(other_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined') AND lower(distinct_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined')
 ),
+tellers AS (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, (toUnixTimestamp64Milli(timestamp), person_id) AS latest
+        FROM events
+        WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )

@@ -59,26 +59,28 @@ WITH events AS (
     ) AS overrides USING (muster_distinct_id)
     WHERE muster_event != '' AND lengthUTF8(muster_event) <= 200 AND muster_time >= fromUnixTimestamp64Milli(946684800000, 'UTC') AND (muster_person != '' OR muster_distinct_id != '') AND length(muster_person) <= 400 AND position(muster_person, '\0') = 0 AND length(muster_distinct_id) <= 400 AND position(muster_distinct_id, '\0') = 0
 ),
-named AS (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
 told AS (
     SELECT distinct_id, person_id, toUnixTimestamp64Milli(timestamp) AS told_ms, multiIf(JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) = 'String', JSONExtractString(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) IN ('Int64', 'UInt64'), JSONExtractRaw(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), '') AS other_id
     FROM events
     WHERE team_id = {team:UInt32} AND event IN ('$create_alias', '$identify', '$merge_dangerously') AND distinct_id != '' AND other_id NOT IN ('', distinct_id) AND length(other_id) <= 400 AND position(other_id, '\0') = 0 AND lower(other_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined') AND lower(distinct_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined')
 ),
+tellers AS (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, (toUnixTimestamp64Milli(timestamp), person_id) AS latest
+        FROM events
+        WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )
@@ -113,26 +115,28 @@ WITH events AS (
     ) AS overrides USING (muster_distinct_id)
     WHERE muster_event != '' AND lengthUTF8(muster_event) <= 200 AND muster_time >= fromUnixTimestamp64Milli(946684800000, 'UTC') AND (muster_person != '' OR muster_distinct_id != '') AND length(muster_person) <= 400 AND position(muster_person, '\0') = 0 AND length(muster_distinct_id) <= 400 AND position(muster_distinct_id, '\0') = 0
 ),
-named AS (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
 told AS (
     SELECT distinct_id, person_id, toUnixTimestamp64Milli(timestamp) AS told_ms, multiIf(JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) = 'String', JSONExtractString(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) IN ('Int64', 'UInt64'), JSONExtractRaw(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), '') AS other_id
     FROM events
     WHERE team_id = {team:UInt32} AND event IN ('$create_alias', '$identify', '$merge_dangerously') AND distinct_id != '' AND other_id NOT IN ('', distinct_id) AND length(other_id) <= 400 AND position(other_id, '\0') = 0 AND lower(other_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined') AND lower(distinct_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined')
 ),
+tellers AS (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, (toUnixTimestamp64Milli(timestamp), person_id) AS latest
+        FROM events
+        WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )
@@ -180,26 +184,28 @@ source AS (
     ) AS overrides USING (muster_distinct_id)
     WHERE muster_event != '' AND lengthUTF8(muster_event) <= 200 AND muster_time >= fromUnixTimestamp64Milli(946684800000, 'UTC') AND (muster_person != '' OR muster_distinct_id != '') AND length(muster_person) <= 400 AND position(muster_person, '\0') = 0 AND length(muster_distinct_id) <= 400 AND position(muster_distinct_id, '\0') = 0
 ),
-named AS (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
 told AS (
     SELECT distinct_id, person_id, toUnixTimestamp64Milli(timestamp) AS told_ms, multiIf(JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) = 'String', JSONExtractString(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) IN ('Int64', 'UInt64'), JSONExtractRaw(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), '') AS other_id
     FROM events
     WHERE team_id = {team:UInt32} AND event IN ('$create_alias', '$identify', '$merge_dangerously') AND distinct_id != '' AND other_id NOT IN ('', distinct_id) AND length(other_id) <= 400 AND position(other_id, '\0') = 0 AND lower(other_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined') AND lower(distinct_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined')
 ),
+tellers AS (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, (toUnixTimestamp64Milli(timestamp), person_id) AS latest
+        FROM events
+        WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )
@@ -309,26 +315,28 @@ source AS (
     ) AS overrides USING (muster_distinct_id)
     WHERE muster_event != '' AND lengthUTF8(muster_event) <= 200 AND muster_time >= fromUnixTimestamp64Milli(946684800000, 'UTC') AND (muster_person != '' OR muster_distinct_id != '') AND length(muster_person) <= 400 AND position(muster_person, '\0') = 0 AND length(muster_distinct_id) <= 400 AND position(muster_distinct_id, '\0') = 0
 ),
-named AS (
-    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
-    FROM events
-    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
-    GROUP BY distinct_id
-),
 told AS (
     SELECT distinct_id, person_id, toUnixTimestamp64Milli(timestamp) AS told_ms, multiIf(JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) = 'String', JSONExtractString(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), JSONType(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')) IN ('Int64', 'UInt64'), JSONExtractRaw(properties, multiIf(event = '$identify', '$anon_distinct_id', event = '$create_alias', 'alias', event = '$merge_dangerously', 'alias', '')), '') AS other_id
     FROM events
     WHERE team_id = {team:UInt32} AND event IN ('$create_alias', '$identify', '$merge_dangerously') AND distinct_id != '' AND other_id NOT IN ('', distinct_id) AND length(other_id) <= 400 AND position(other_id, '\0') = 0 AND lower(other_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined') AND lower(distinct_id) NOT IN ('0', '[object object]', 'anonymous', 'distinct_id', 'distinctid', 'email', 'false', 'guest', 'id', 'nan', 'none', 'not_authenticated', 'null', 'true', 'undefined')
 ),
+tellers AS (
+    SELECT distinct_id, max((toUnixTimestamp64Milli(timestamp), person_id)) AS latest
+    FROM events
+    WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id IN (SELECT distinct_id FROM told WHERE person_id = '')
+    GROUP BY distinct_id
+),
 paired AS (
     SELECT distinct_id, max(latest) AS newest, newest.2 AS owner
     FROM (
-        SELECT distinct_id, latest FROM named
+        SELECT distinct_id, (toUnixTimestamp64Milli(timestamp), person_id) AS latest
+        FROM events
+        WHERE team_id = {team:UInt32} AND person_id != '' AND distinct_id != ''
         UNION ALL
         SELECT
             other_id AS distinct_id,
             (told_ms, multiIf(person_id != '', person_id, latest.2 != '', latest.2, told.distinct_id)) AS latest
-        FROM told LEFT JOIN named ON told.distinct_id = named.distinct_id
+        FROM told LEFT JOIN tellers ON told.distinct_id = tellers.distinct_id
     )
     GROUP BY distinct_id
 )
