@@ -230,18 +230,28 @@ async def _send(producer: AIOKafkaProducer, total: int) -> dict[int, int]:
 async def test_a_router_that_is_told_to_end_commits_what_it_delivered_and_ends_well(
     settings: Settings, tmp_path: Path
 ) -> None:
-    router = _process(settings, tmp_path / "router.log")
+    log = tmp_path / "router.log"
+    router = _process(settings, log)
     async with clients.producer(settings.kafka) as producer:
         await asyncio.gather(*[await producer.send(EVENTS, good(n), partition=0) for n in range(50)])
     router.launch()
     wanted = {tag_of(_uuid(number)) for number in range(50)}
-    await read_until(settings, DELTAS, lambda messages: tags(messages) >= wanted)
+    # A delta is seen before the router hears that it was delivered; a mark by itself is sent only after that.
+    await read_until(
+        settings, DELTAS, lambda messages: tags(messages) >= wanted and _marked_alone(messages, Source(EVENTS, 0), 50)
+    )
     await asyncio.to_thread(router.stop)
     assert router.returncode == 0
     member = clients.group_consumer(settings, "router")
     member.subscribe([EVENTS])
     async with member:
-        assert await member.committed(TopicPartition(EVENTS, 0)) == 50
+        assert await member.committed(TopicPartition(EVENTS, 0)) == 50, log.read_text()
+
+
+def _marked_alone(messages: list[ConsumerRecord], source: Source, next_offset: int) -> bool:
+    """Whether a message without deltas says that everything of the source before the offset was delivered."""
+    marks = [mark for message in decoded(messages) if not message.deltas for mark in message.marks]
+    return any((mark.topic, mark.partition, mark.next_offset) == (*source, next_offset) for mark in marks)
 
 
 def _process(settings: Settings, log: Path) -> ChildProcess:
