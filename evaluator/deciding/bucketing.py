@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha1
+from struct import Struct
 
 ROLLOUT_SALT = ""
 VARIANT_SALT = "variant"
 _GREATEST = float(0xFFFFFFFFFFFFFFF)
 """A float on purpose: PostHog rounds before it divides, which the exact quotient of integers would not."""
+
+_FIRST_BITS = Struct(">Q12x").unpack
+"""The first 64 of the hash's 160 bits; without the last four of them, they are the 15 digits."""
 
 VariantTable = tuple[tuple[float, str], ...]
 """Upper bounds (exclusive) with the variants below them, ascending."""
@@ -32,8 +36,8 @@ def holdout_bucket(bucketed: str) -> float:
 
 
 def _place(text: str) -> float:
-    digest = sha1(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
-    return int(digest[:15], 16) / _GREATEST
+    digest = sha1(text.encode(errors="surrogatepass"), usedforsecurity=False).digest()
+    return (_FIRST_BITS(digest)[0] >> 4) / _GREATEST
 
 
 def within_rollout(flag: str, bucketed: str, share: float) -> bool:
