@@ -39,7 +39,7 @@ def main() -> None:
     members.report(members.measure())
     backfill.report(asyncio.run(backfill.measure()))
     reconcile.report(asyncio.run(reconcile.measure(1_000_000, 20_000)))
-    beside.report(asyncio.run(beside.measure(int(taken.rate / 2))))
+    beside.report(asyncio.run(beside.measure()))
     if taken.wrong:
         sys.exit(f"ingest: {taken.wrong} wrong members: the figures do not count")
 

@@ -4,6 +4,11 @@ How much later live events are visible while a new cohort's history is filled in
 backfill in turns, in one run, at a rate that is kept; the medians of the ratios of each pair count. Then how long it
 takes from a FLUSHALL of Redis until every shard is whole and every member is there again.
 
+The rate leaves room on the core that broker, store, ClickHouse and load share: where that is full without a backfill
+(from 20,000 events a second on, on the machine of the figures in the notes), a ratio tells of that core alone. The
+broker is Apache Kafka where it is installed: an embedded one takes longer for each fetch the more it holds, which
+makes every interval slower than the one before it.
+
 The backfill runs in a process of its own, as control is one. There is no archive: what is live came with the registry.
 """
 
@@ -32,14 +37,13 @@ from benchmarks.latency import (
     LINGER_MS,
     PARTITIONS,
     POLL_S,
-    RATE_DEFAULT,
     Load,
     Probes,
     at,
     keep_sending,
     warm_up,
 )
-from benchmarks.parts import Bench, embedded
+from benchmarks.parts import BROKERS, Bench, broker_argument, embedded, installed_broker
 from benchmarks.processes import OTHER_CORE, SERVER_CORE, Role, pin
 from cohort_store.clickhouse.client import connect
 from cohort_store.clocks import SystemClock
@@ -53,6 +57,7 @@ from cohort_store.settings import Settings
 from processors.backfill.filling_in import FillingIn, FillingParts
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
+from processors.control.wiring import NICENESS
 from processors.embedded.history import EmbeddedHistory
 from processors.kafka.activation import MarkedActivations
 from processors.kafka.archived import ArchivedOffsets
@@ -60,8 +65,9 @@ from processors.kafka.delta_log import KafkaDeltaLog
 
 # Longer than any latency: who enters is seen to have.
 RECENT = {"key": "recent", "when": {"kind": "performed", "event": "probe", "within": "10m"}}
+RATE = 10_000
 PAIRS = 5
-PERSONS = 100_000
+PERSONS = 20_000
 EVENTS_EACH = 3
 ALONE_S = 10.0
 """Of an interval without a backfill; one with it lasts as long as the backfill does."""
@@ -90,6 +96,7 @@ class Result(NamedTuple):
     """What one run came to."""
 
     rate: int
+    broker: str
     persons: int
     pairs: list[tuple[Interval, Interval]]
     """(without, with) a backfill."""
@@ -104,8 +111,9 @@ def bought(number: int) -> dict[str, Any]:
     return {"key": f"bought-{number}", "when": when}
 
 
-async def measure(rate: int = RATE_DEFAULT, persons: int = PERSONS, pairs: int = PAIRS) -> Result:
-    """Fill the table, then measure the pairs, then the rebuild."""
+async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, *, broker: str | None = None) -> Result:
+    """Fill the table, let everything run in for an interval, then measure the pairs, then the rebuild."""
+    broker = broker or installed_broker()
     with tempfile.TemporaryDirectory(prefix="muster-bench-history-") as name, EmbeddedHistory(Path(name)) as history:
         pin(history.process.pid, OTHER_CORE)
         url = f"http://{history.host}:{history.port}"
@@ -113,7 +121,7 @@ async def measure(rate: int = RATE_DEFAULT, persons: int = PERSONS, pairs: int =
         await client.command(CREATE_SQL)
         await client.command(_FILL, {"events": persons * EVENTS_EACH * pairs, "persons": persons, "kinds": pairs})
         await client.close()
-        with embedded({"partitions": PARTITIONS, "clickhouse": url}) as bench:
+        with embedded({"partitions": PARTITIONS, "clickhouse": url}, broker=broker) as bench:
             await ensure_topics(bench.settings.kafka, muster_topics(PARTITIONS))
             async with AsyncExitStack() as stack:
                 run = _Run(bench, stack)
@@ -124,11 +132,12 @@ async def measure(rate: int = RATE_DEFAULT, persons: int = PERSONS, pairs: int =
                 stack.callback(load.producer.flush, DEADLINE_S)
                 await warm_up(load, run.reader)
                 await run.fill()
+                await _interval(run, load, rate, None)
                 found = [await _pair(run, load, rate, number) for number in range(pairs)]
                 rebuilt_s = await run.rebuild(persons)
                 handles = [cohort.versions[-1].handle for cohort in run.registry.team(1).cohorts[2:]]
                 stored = sum(await run.reader.sizes(handles))
-                return Result(rate, persons, found, rebuilt_s, stored, persons * pairs)
+                return Result(rate, broker, persons, found, rebuilt_s, stored, persons * pairs)
 
 
 async def _pair(run: _Run, load: Load, rate: int, number: int) -> tuple[Interval, Interval]:
@@ -246,6 +255,7 @@ class _Run:
 
 async def fill_on_demand(settings: Settings) -> None:
     """At each line of the standard input: fill in what the mirrored registry lacks, and say what was."""
+    os.nice(NICENESS)
     producer = clients.producer(settings.kafka)
     await producer.start()
     mirror, reader = connect_mirror(settings), connect_reader(settings)
@@ -277,7 +287,7 @@ def report(found: Result) -> None:
     """The figures, as they are quoted."""
     print(
         f"beside a backfill of {found.persons:,} persons, at {found.rate:,} events/s; router and membership on one "
-        "core, ClickHouse (chDB), broker Tansu, Valkey, the backfill and load on the other"
+        f"core, ClickHouse (chDB), broker {BROKERS[found.broker]}, Valkey, the backfill and load on the other"
     )
     for share, name in ((0.5, "p50"), (0.99, "p99")):
         pairs = [(at(without.entries, share), at(beside.entries, share)) for without, beside in found.pairs]
@@ -292,7 +302,8 @@ def report(found: Result) -> None:
 
 if __name__ == "__main__":
     chooser = argparse.ArgumentParser(description=__doc__)
-    chooser.add_argument("--rate", type=int, default=RATE_DEFAULT, help=f"events a second; default: {RATE_DEFAULT:,}")
+    broker_argument(chooser, default=installed_broker())
+    chooser.add_argument("--rate", type=int, default=RATE, help=f"events a second; default: {RATE:,}")
     chooser.add_argument("--persons", type=int, default=PERSONS)
     chooser.add_argument("--pairs", type=int, default=PAIRS)
     chooser.add_argument("--fill", action="store_true", help="be the process that fills in")
@@ -300,4 +311,4 @@ if __name__ == "__main__":
     if chosen.fill:
         asyncio.run(fill_on_demand(Settings()))
     else:
-        report(asyncio.run(measure(chosen.rate, chosen.persons, chosen.pairs)))
+        report(asyncio.run(measure(chosen.rate, chosen.persons, chosen.pairs, broker=chosen.broker)))

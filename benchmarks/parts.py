@@ -45,9 +45,14 @@ class Bench(NamedTuple):
     environment: dict[str, str]
 
 
-def broker_argument(parser: argparse.ArgumentParser) -> None:
+def broker_argument(parser: argparse.ArgumentParser, default: str = "tansu") -> None:
     """Let a command line name the broker."""
-    parser.add_argument("--broker", choices=sorted(BROKERS), default="tansu", help="default: tansu")
+    parser.add_argument("--broker", choices=sorted(BROKERS), default=default, help=f"default: {default}")
+
+
+def installed_broker() -> str:
+    """Apache Kafka where it can be started here, else the embedded one."""
+    return "tansu" if apache_kafka.missing() else "apache"
 
 
 @contextmanager

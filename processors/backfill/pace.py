@@ -12,9 +12,9 @@ from processors.backfill.traffic import Traffic
 
 PIECE_PERSONS = 1_000
 """Persons who are sent at a time, at most."""
-LIVE_PIECE_PERSONS = 150
-"""The same where live events wait behind them: an owner takes some 10 ms for these."""
-REST = 0.5
+LIVE_PIECE_PERSONS = 75
+"""The same where live events wait behind them: an owner takes some 5 ms for these."""
+REST = 0.25
 """How long owners rest from seeds, in the time that the last ones took."""
 REST_S_MAX = 0.5
 """So that seeds get their share where owners are that busy."""

