@@ -37,7 +37,8 @@ def holdout_bucket(bucketed: str) -> float:
 
 def _place(text: str) -> float:
     digest = sha1(text.encode(errors="surrogatepass"), usedforsecurity=False).digest()
-    return (_FIRST_BITS(digest)[0] >> 4) / _GREATEST
+    first: int = _FIRST_BITS(digest)[0]
+    return (first >> 4) / _GREATEST
 
 
 def within_rollout(flag: str, bucketed: str, share: float) -> bool:
