@@ -51,6 +51,9 @@ TELL_MAX = 1_000
 
 HEARTBEAT_MS = 500
 """How often the position of a shard with nothing to do keeps up with time."""
+HEARTBEAT_SHARE = 8
+HEARTBEAT_SHARDS_MIN = 32
+"""A tick lets an eighth of all shards keep up, or so many: input waits for a commit of those, not of all of them."""
 
 
 class OwnerConfig(NamedTuple):
@@ -74,7 +77,6 @@ class Owner:
         self._clock = clock
         self._elapsed_ms = elapsed_ms
         self._config = config
-        self._heartbeat_at_ms = 0
         self.plan: Plan = compile_plan(Registry())
         self._sweeping = Sweeping(store, self, elapsed_ms)
         self.partitions: dict[int, Partition] = {}
@@ -179,22 +181,37 @@ class Owner:
         input came in.
         """
         elapsed_ms = self._elapsed_ms()
-        heartbeat = elapsed_ms - self._heartbeat_at_ms >= self._config.heartbeat_ms
-        if heartbeat:
-            self._heartbeat_at_ms = elapsed_ms
+        beating = self._beating(elapsed_ms)
         works: list[Work] = []
         clock_ms = self._clock.now_ms()
         for partition in self.held():
             reading = partition.clock.read(clock_ms, elapsed_ms)
             for shard in partition.shards.values():
                 is_due = shard.next_due_ms is not None and shard.next_due_ms <= now_of(shard, reading)
-                if is_due or (heartbeat and partition.is_behind(shard, reading)):
+                if is_due or (partition.number in beating and partition.is_behind(shard, reading)):
                     works.append(Work(shard, partition.reached(shard)))
         if works:
             await self._round(works)
         await self._sweeping.sweep(is_idle=is_idle)
         await self._sweeping.tend()
         self._evict()
+
+    def _beating(self, elapsed_ms: int) -> set[int]:
+        """The partitions whose idle positions keep up in this tick, those first that did so longest ago.
+
+        Few at a time, so that they come to be spread over the ticks; those that are late by a whole interval, all.
+        """
+        every_ms, held = self._config.heartbeat_ms, self.held()
+        room = max(HEARTBEAT_SHARDS_MIN, sum(len(partition.shards) for partition in held) // HEARTBEAT_SHARE)
+        beating: set[int] = set()
+        for partition in sorted(held, key=lambda partition: partition.kept_up_ms):
+            waited_ms = elapsed_ms - partition.kept_up_ms
+            if waited_ms < every_ms or (room <= 0 and waited_ms < 2 * every_ms):
+                break
+            partition.kept_up_ms = elapsed_ms
+            room -= len(partition.shards)
+            beating.add(partition.number)
+        return beating
 
     async def reconcile(self, number: int, changes: Sequence[Change], waiting: Mapping[int, int]) -> None:
         """Tell anew where those changes' subjects stand whose change lies above the shard's last commit.

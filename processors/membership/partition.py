@@ -39,6 +39,8 @@ class Partition:
     changes_offset: int
     """How far its partition of muster.membership-changes needs no looking at."""
     records: dict[Subject, Record] = field(default_factory=dict)
+    kept_up_ms: int = 0
+    """When idle positions last kept up with time, on the monotonic clock."""
     was_sought: bool = True
     """Whether the next messages come from a place that was just looked up: only then may there be a gap before them."""
 

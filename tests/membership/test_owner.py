@@ -216,6 +216,32 @@ async def test_an_idle_shards_position_follows_offset_and_time() -> None:
     assert (await setting.position()).now_ms == START_MS + 4_000
 
 
+async def test_idle_positions_keep_up_a_share_of_them_a_tick_and_all_at_once_where_they_are_late() -> None:
+    """Input waits for a tick: for a commit of every idle shard, twice a second, it waited long."""
+    partitions, shards, every_ms = 8, 256, 500
+    store, clock, elapsed = MemoryStore(shards), SteppedClock(START_MS), SteppedClock(every_ms)
+    config = OwnerConfig(shards, partitions, 5_000, 3_600_000, 1_000, every_ms)
+    owner = Owner(store, clock, elapsed.now_ms, config)
+    owner.follow(compile_plan(_registry(BUYERS)))
+    message = DeltaMessage(b"mark", 1, (), (Mark("muster.events", 0, START_MS, 0),))
+    for number in range(partitions):
+        numbers = list(owner.shards_of(number))
+        fresh = resume(numbers, DELTAS, {}, Bounds(0, 1), owner.fresh_position(number), same=True)
+        owner.adopt(number, fresh, changes_offset=0)
+        await owner.fold({number: [Received(0, message)]})
+
+    async def kept_up(at_ms: int) -> int:
+        elapsed.set(at_ms)
+        clock.set(START_MS + at_ms)
+        await owner.tick()
+        positions = await store.positions(range(shards))
+        return sum(position.now_ms == clock.now_ms() for position in positions.values())
+
+    each = [await kept_up(at_ms) for at_ms in range(every_ms, 2 * every_ms, 20)]
+    assert (max(each), sum(each)) == (shards // 8, shards)
+    assert await kept_up(4 * every_ms) == shards
+
+
 async def test_numbers_of_a_telling_that_was_interrupted_are_below_all_that_another_owner_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
