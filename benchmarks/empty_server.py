@@ -6,7 +6,8 @@ import uvloop
 
 from cohort_store.settings import Settings
 from evaluator.http.application import empty_handler
-from evaluator.wiring import serve
+from evaluator.wiring import let_threads_finish, serve
 
 if __name__ == "__main__":
+    let_threads_finish()
     uvloop.run(serve(empty_handler, Settings()))

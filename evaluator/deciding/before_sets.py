@@ -18,7 +18,6 @@ from evaluator.deciding.condition_sets import (
     by_group,
     by_hash_key,
     compile_set,
-    holds,
 )
 
 
@@ -39,7 +38,7 @@ class EarlyAccess:
             return None
         if self.set is None:
             return values[0] is True or values[0] == "true"
-        matches = bool(holds(self.set, who, ask, explain))
+        matches = bool(self.set.holds(who, ask, explain))
         share, bucketed = self.set.share, bucketed_by(self.set.identify, who) or who.distinct_id
         return matches and (share >= 1 or within_rollout(self.flag, bucketed, share))
 

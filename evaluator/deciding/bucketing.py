@@ -43,7 +43,7 @@ def _place(text: str) -> float:
 
 def within_rollout(flag: str, bucketed: str, share: float) -> bool:
     """Whether an id is in the first `share` (0 to 1, the bound included) of the people."""
-    return bucket(flag, bucketed) <= share
+    return _place(f"{flag}.{bucketed}") <= share
 
 
 def variant_table(variants: Iterable[tuple[str, float]]) -> VariantTable:
@@ -60,5 +60,8 @@ def variant_for(table: VariantTable, flag: str, bucketed: str) -> str | None:
     """The variant whose stretch the id's hash falls into; None above the last bound, and of an empty table."""
     if not table:
         return None
-    value = bucket(flag, bucketed, VARIANT_SALT)
-    return next((key for upper, key in table if value < upper), None)
+    value = _place(f"{flag}.{bucketed}{VARIANT_SALT}")
+    for upper, key in table:
+        if value < upper:
+            return key
+    return None

@@ -53,6 +53,9 @@ class Dependency(Protocol):
 Further = Callable[[Who, Ask, Explain], bool]
 """A test of something else than the person's own properties."""
 
+Holds = Callable[[Who, Ask, Explain], bool | None]
+"""Whether everything in a set holds: false as soon as one thing does not, else None if one is unknown."""
+
 Identify = Callable[[Who], str | None]
 """The id by which it is decided who is in a share; None where the request has none such."""
 
@@ -61,16 +64,12 @@ Identify = Callable[[Who], str | None]
 class CompiledSet:
     """One condition set. `missing` names a cohort that nobody defined: the set's answer is unknown then."""
 
-    tests: tuple[Test, ...]
-    dated: tuple[DatedTest, ...]
-    """The tests whose verdict depends on the instant of the request."""
+    holds: Holds
     cohorts: tuple[tuple[CohortView, bool], ...]
     share: float
     """Of the people, 0 to 1."""
     variant: str | None
     missing: str | None
-    further: tuple[Further, ...] = ()
-    """Tests of groups, and of other flags."""
     identify: Identify | None = None
     """None: by the distinct id."""
     group: int | None = None
@@ -94,40 +93,78 @@ def compile_set(
     tests = [each.property_test() for each in group.properties if each.type == "person"]
     found = [(cohorts[each.cohort()], each.wants_member()) for each in asking if each.cohort() in cohorts]
     return CompiledSet(
-        tests=tuple(compile_flag_test(test) for test in tests if not test.is_relative()),
-        dated=tuple(compile_dated_flag_test(test) for test in tests if test.is_relative()),
+        holds=_compile_holds(
+            _Parts(
+                tests=tuple(compile_flag_test(test) for test in tests if not test.is_relative()),
+                dated=tuple(compile_dated_flag_test(test) for test in tests if test.is_relative()),
+                further=(
+                    *(_group_test(each, aggregation) for each in group.properties if each.type == "group"),
+                    *(_flag_test(each, flags) for each in group.properties if each.type == "flag"),
+                ),
+                cohorts=tuple(found),
+                is_known=len(found) == len(asking),
+            )
+        ),
         cohorts=tuple(found),
         share=1.0 if group.rollout_percentage is None else group.rollout_percentage / 100,
         variant=group.variant,
         missing=next((each.cohort() for each in asking if each.cohort() not in cohorts), None),
-        further=(
-            *(_group_test(each, aggregation) for each in group.properties if each.type == "group"),
-            *(_flag_test(each, flags) for each in group.properties if each.type == "flag"),
-        ),
         identify=identify if aggregation is None else by_group(aggregation),
         group=aggregation,
     )
 
 
-def holds(each: CompiledSet, who: Who, ask: Ask, explain: Explain) -> bool | None:
-    """Whether everything in a set holds: false as soon as one thing does not, else None if one is unknown."""
-    for test in each.tests:
-        if not test(who.properties):
-            return False
-    for dated in each.dated:
-        if not dated.holds(who.properties, who.now):
-            return False
-    for further in each.further:
-        if not further(who, ask, explain):
-            return False
-    known = each.missing is None
-    for cohort, wanted in each.cohorts:
-        member = ask(cohort)
-        if member is None:
-            known = False
-        elif member is not wanted:
-            return False
-    return True if known else None
+class _Parts(NamedTuple):
+    """What must hold in a set."""
+
+    tests: tuple[Test, ...]
+    dated: tuple[DatedTest, ...]
+    """The tests whose verdict depends on the instant of the request."""
+    further: tuple[Further, ...]
+    """Tests of groups, and of other flags."""
+    cohorts: tuple[tuple[CohortView, bool], ...]
+    is_known: bool
+    """Whether every cohort that the set asks is defined."""
+
+
+def _compile_holds(parts: _Parts) -> Holds:
+    """A closure without loops where the set has nothing to test, one property, or one cohort, as most have."""
+    tests, dated, further, cohorts, is_known = parts
+    match tests, cohorts:
+        case _ if dated or further or not is_known:
+            return _all_hold(parts)
+        case (), ():
+            return lambda _who, _ask, _explain: True
+        case (test,), ():
+            return lambda who, _ask, _explain: test(who.properties)
+        case (), ((cohort, wanted),):
+            return lambda _who, ask, _explain: None if (member := ask(cohort)) is None else member is wanted
+    return _all_hold(parts)
+
+
+def _all_hold(parts: _Parts) -> Holds:
+    tests, dated, further, cohorts, is_known = parts
+
+    def holds(who: Who, ask: Ask, explain: Explain) -> bool | None:
+        for test in tests:
+            if not test(who.properties):
+                return False
+        for each in dated:
+            if not each.holds(who.properties, who.now):
+                return False
+        for passes in further:
+            if not passes(who, ask, explain):
+                return False
+        known = is_known
+        for cohort, wanted in cohorts:
+            member = ask(cohort)
+            if member is None:
+                known = False
+            elif member is not wanted:
+                return False
+        return True if known else None
+
+    return holds
 
 
 def by_group(index: int) -> Identify:

@@ -33,7 +33,7 @@ from evaluator.deciding.before_sets import (
     identify_of,
 )
 from evaluator.deciding.bucketing import VariantTable, variant_for, variant_table, within_rollout
-from evaluator.deciding.condition_sets import Ask, CompiledSet, Explain, Who, compile_set, holds
+from evaluator.deciding.condition_sets import Ask, CompiledSet, Explain, Who, compile_set
 from evaluator.deciding.policies import Policy, compile_policy
 from evaluator.deciding.reasons import DESCRIPTIONS, ReasonCode, Verdict, ranks_as_high
 
@@ -128,7 +128,7 @@ class CompiledFlag:
         return self._off(code, index, skipped=self.is_about_groups and self._skipped(who))
 
     def _verdict(self, each: CompiledSet, bucketed: str, who: Who, ask: Ask, explain: Explain) -> Verdict:
-        held = holds(each, who, ask, explain)
+        held = each.holds(who, ask, explain)
         if held is False:
             return ReasonCode.NO_CONDITION_MATCH
         if each.share < 1 and not within_rollout(self.key, bucketed, each.share):

@@ -101,8 +101,10 @@ async def with_what_else_was_brought(
     service: Service, catalog: TeamCatalog, flags: Sequence[CompiledFlag], body: FlagsRequest, asked: PersonRead
 ) -> PersonRead:
     """Her groups and device, and in whose place she came, where one of the flags must know that."""
-    person = asked.person._replace(groups=groups_of(body, catalog.group_types), device_id=device_of(body))
-    if asked.read is not None and any(flag.continuous for flag in flags):
+    person, groups, device_id = asked.person, groups_of(body, catalog.group_types), device_of(body)
+    if groups or device_id:
+        person = person._replace(groups=groups, device_id=device_id)
+    if asked.read is not None and catalog.continuous and any(flag.continuous for flag in flags):
         anonymous = anonymous_of(body)
         # Where the store did not answer it is not asked again: that would only take its time once more.
         hash_keys = None
@@ -111,7 +113,7 @@ async def with_what_else_was_brought(
                 catalog.team, person.distinct_id, asked.read.person, anonymous, catalog.continuous
             )
         person = person._replace(hash_keys=hash_keys)
-    return asked._replace(person=person)
+    return asked if person is asked.person else asked._replace(person=person)
 
 
 def _quality(

@@ -43,6 +43,8 @@ class BodyReader:
         self._deadline_s = deadline_s
         self._bytes_max = bytes_max
         self._bytes = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Asked for once: each time asks the system for the process's number, a twentieth of a whole request."""
         self._reading: dict[asyncio.Task[Any], float] = {}
         """Who reads, with the instant at which the body is late; the oldest first."""
         self._late: set[asyncio.Task[Any]] = set()
@@ -70,7 +72,8 @@ class BodyReader:
             self._late.discard(task)
 
     def _begin(self) -> asyncio.Task[Any]:
-        task = asyncio.current_task()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a body is read in a task of its own")
         self._reading[task] = monotonic() + self._deadline_s

@@ -68,6 +68,8 @@ class CoalescingReader:
         self._reader = reader
         self._report = report
         self._deadline_s = deadline_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Asked for once: each time asks the system for the process's number, a twentieth of a whole request."""
         self._guesses: OrderedDict[Key, str] = OrderedDict()
         self._waiting: dict[Key, list[asyncio.Future[Read]]] = {}
         self._recorded: set[Key] = set()
@@ -91,7 +93,7 @@ class CoalescingReader:
         key = (team, distinct_id)
         if len(self._waiting) >= WAITING_MAX:
             return Read(self.guess(key), None)
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Read] = loop.create_future()
         if not self._waiting:
             self._since = loop.time()

@@ -168,6 +168,15 @@ def test_a_second_evaluator_on_the_same_port_is_refused(tmp_path: Path, view_url
         assert "MUSTER_EVALUATOR_PORT" in second.log.read_text()
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux has it")
+def test_no_thread_of_an_evaluator_interrupts_another_one(tmp_path: Path, view_url: str, registry: Registry) -> None:
+    asyncio.run(fill(view_url, registry))
+    with serving(tmp_path, view_url) as evaluator:
+        threads = [int(each.name) for each in Path(f"/proc/{evaluator.process.pid}/task").iterdir()]
+        assert len(threads) > 1, "the server's own thread has begun"
+        assert {os.sched_getscheduler(each) for each in threads} == {os.SCHED_BATCH}
+
+
 def test_a_request_under_way_is_answered_when_the_evaluator_is_told_to_end(
     tmp_path: Path, view_url: str, registry: Registry
 ) -> None:
