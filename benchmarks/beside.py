@@ -57,7 +57,6 @@ from cohort_store.settings import Settings
 from processors.backfill.filling_in import FillingIn, FillingParts
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
-from processors.control.wiring import NICENESS
 from processors.embedded.history import EmbeddedHistory
 from processors.kafka.activation import MarkedActivations
 from processors.kafka.archived import ArchivedOffsets
@@ -255,7 +254,6 @@ class _Run:
 
 async def fill_on_demand(settings: Settings) -> None:
     """At each line of the standard input: fill in what the mirrored registry lacks, and say what was."""
-    os.nice(NICENESS)
     producer = clients.producer(settings.kafka)
     await producer.start()
     mirror, reader = connect_mirror(settings), connect_reader(settings)

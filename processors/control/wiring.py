@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from contextlib import AsyncExitStack
 
@@ -39,8 +38,6 @@ from processors.reconcile.rounds import Rounds
 from processors.reconcile.wiring import connected_parts
 
 HOUR_MS = 3_600_000
-NICENESS = 10
-"""Who shares a processor with it and has live events in hand goes first: filling history in can wait for that."""
 BEGIN_RETRY_S = 1.0
 BEGIN_ATTEMPTS_MAX = 30
 
@@ -48,8 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Compile definitions and keep the books until SIGTERM or SIGINT. Lowers its process's priority."""
-    os.nice(NICENESS)
+    """Compile definitions and keep the books until SIGTERM or SIGINT."""
     run_until_signalled(lambda: serve(settings))
 
 
