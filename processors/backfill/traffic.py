@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 LIVE_MESSAGES_A_S = 5.0
 """Messages of others a second and partition; marks alone are one for each router."""
+LOOK_S = 1.0
+"""So long, all partitions' times together, is counted before it is said anew: in some milliseconds nothing may come."""
 
 
 class Traffic:
@@ -13,17 +15,18 @@ class Traffic:
 
     def __init__(self) -> None:
         self._last: dict[int, tuple[int, float]] = {}
+        self._others, self._elapsed_s = 0, 0.0
         self.is_live = True
         """Until the contrary is seen."""
 
     def sent(self, behind: Mapping[int, int], own: Mapping[int, int], now_s: float) -> None:
         """By partition: the offset behind what was just sent, and how many messages that were."""
-        others, elapsed_s = 0, 0.0
         for partition, offset in behind.items():
             if partition in self._last:
                 before, before_s = self._last[partition]
-                others += offset - before - own[partition]
-                elapsed_s += now_s - before_s
+                self._others += offset - before - own[partition]
+                self._elapsed_s += now_s - before_s
             self._last[partition] = offset, now_s
-        if elapsed_s > 0:
-            self.is_live = others >= LIVE_MESSAGES_A_S * elapsed_s
+        if self._elapsed_s >= LOOK_S:
+            self.is_live = self._others >= LIVE_MESSAGES_A_S * self._elapsed_s
+            self._others, self._elapsed_s = 0, 0.0

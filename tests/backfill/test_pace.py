@@ -65,6 +65,16 @@ def test_others_messages_are_counted_by_the_offsets_between_ones_own(others: int
     assert traffic.is_live is is_live
 
 
+def test_a_moment_in_which_nothing_came_says_nothing() -> None:
+    """A piece went out 10 ms after the one before, nothing had come between them, and the next one was a thousand."""
+    traffic = Traffic()
+    for number in range(1, 500):
+        # Of others 50 a second, all of them in the second half of each second.
+        others = 50 * (number // 100) + max(0, number % 100 - 50)
+        traffic.sent({0: number + others}, {0: 1}, number / 100)
+        assert traffic.is_live
+
+
 def test_a_topic_that_began_anew_has_no_live_events_until_they_are_seen() -> None:
     traffic = Traffic()
     traffic.sent({0: 5_000}, {0: 1}, 0.0)
