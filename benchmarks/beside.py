@@ -5,7 +5,7 @@ backfill in turns, in one run, at a rate that is kept; the medians of the ratios
 takes from a FLUSHALL of Redis until every shard is whole and every member is there again.
 
 The rate leaves room on the core that broker, store, ClickHouse and load share: where that is full without a backfill
-(from 20,000 events a second on, on the machine of the figures in the notes), a ratio tells of that core alone. The
+(at 20,000 events a second it was), a ratio tells of that core alone. The
 broker is Apache Kafka where it is installed: an embedded one takes longer for each fetch the more it holds, which
 makes every interval slower than the one before it.
 

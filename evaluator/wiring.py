@@ -256,7 +256,7 @@ def let_threads_finish() -> None:
     """Let no thread that this one begins take the processor from another one before that rests, nor this one.
 
     A request is handed from the server's thread to Python's and back. Where both have one core, as in a container with
-    one, a thread that is woken would stop the one that woke it: two switches a request, which cost a third of its time.
+    one, a thread that is woken would stop the one that woke it: two switches a request, a quarter of its time.
     """
     with suppress(AttributeError, OSError):  # not Linux, or not allowed
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
