@@ -281,12 +281,12 @@ def test_applying_the_same_files_again_changes_nothing(shop: Up) -> None:
 def test_a_refused_definition_is_named_by_file_and_line_and_nothing_is_written(shop: Up) -> None:
     bad = shop.folder / "bad.yaml"
     bad.write_text("cohorts:\n  - key: eager\n    when: {kind: count, event: buy, n: 5000, within: 7d}\n")
-    before = shop.answer("status")["registry_version"]
+    before = shop.answer("status")["applied"]
     done = shop.muster("apply", str(bad))
     assert done.returncode == 1
     assert "bad.yaml:3" in done.stderr
     assert "1000" in done.stderr
-    assert shop.answer("status")["registry_version"] == before
+    assert shop.answer("status")["applied"] == before
 
 
 def test_a_second_up_on_the_folder_is_refused_with_the_firsts_process_number(up: Up) -> None:

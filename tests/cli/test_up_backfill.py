@@ -72,6 +72,15 @@ def members(up: Up, cohort: str) -> set[str]:
     return set(up.answer("who", cohort)["ids"])
 
 
+def standing(up: Up) -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is applied, each cohort as it stands, and what lacks its history.
+
+    Not the registry's version: it rises once more when what an edit before replaced is dropped, some seconds after.
+    """
+    status = up.answer("status")
+    return status["applied"], status["cohorts"], up.answer("backfill", "list")["lacking"]
+
+
 def test_who_did_it_before_the_cohort_was_defined_is_in_it(up: Up) -> None:
     eventually(lambda: members(up, "buyers") == {"ann"})
     eventually(lambda: members(up, "first-buyers") == {"ann", "bob"})
@@ -119,7 +128,7 @@ def test_a_preview_tells_what_a_definition_would_hold_and_writes_nothing(up: Up)
         {"key": "nobody", "when": {"kind": "performed", "event": "sing", "within": "30d"}},
     ]  # fmt: skip
     file.write_text(json.dumps({"cohorts": wanted}))
-    version = up.answer("status")["registry_version"]
+    before = standing(up)
     found = up.answer("preview", str(file))
     assert {key: (each["members"], each["some"]) for key, each in found["cohorts"].items()} == {
         "twice": (2, ["ann", "bob"]),
@@ -133,7 +142,7 @@ def test_a_preview_tells_what_a_definition_would_hold_and_writes_nothing(up: Up)
     then = up.answer("preview", str(file), "--now", (NOW - timedelta(days=4.5)).isoformat(), "--sample", "0")
     assert then["cohorts"]["twice"] == {"members": 2, "some": []}
     assert "by events from" in up.muster("preview", str(file)).stdout
-    assert up.answer("status")["registry_version"] == version
+    assert standing(up) == before
 
 
 def test_an_operator_sees_asks_again_pauses_and_plans(up: Up) -> None:
@@ -161,8 +170,8 @@ def test_an_operator_sees_asks_again_pauses_and_plans(up: Up) -> None:
     lines = [json.loads(line) for line in asking.communicate(timeout=60)[0].splitlines()]
     assert (lines[-1]["outcome"], lines[-1]["cohorts"]) == ("done", ["buyers"])
     assert asking.returncode == 0
-    # And one more for each edit before whose old version is dropped in the meantime.
-    assert up.answer("status")["registry_version"] - version in (2, 3, 4)
+    # Asked for, and filled in; and once more for each edit before whose old version is dropped in the meantime.
+    assert up.answer("status")["registry_version"] - version >= 2
     assert up.answer("backfill", "list")["lacking"] == []
     for wrong, said in [
         (("backfill",), "name cohorts, or give --all"),
@@ -225,13 +234,13 @@ def test_an_operator_cancels_compares_and_fills_in_a_part_and_then_all(up: Up) -
     eventually(lambda: up.answer("status")["cohorts"][-1]["state"] == "warming")
     assert members(up, "dancers") == set()
 
-    version = up.answer("status")["registry_version"]
+    before = standing(up)
     found = up.answer("backfill", "dancers", "--dry-run")["cohorts"]["dancers"]
     assert (found["come"], found["go"]) == ({"persons": 2, "some": ["ann", "bob"]}, {"persons": 0, "some": []})
     part = up.answer("backfill", "dancers", "--dry-run", "--since", (NOW - timedelta(days=10)).isoformat())
     assert part["cohorts"]["dancers"]["come"] == {"persons": 1, "some": ["ann"]}
     assert "nothing was written" in up.muster("backfill", "--all", "--dry-run").stdout
-    assert (members(up, "dancers"), up.answer("status")["registry_version"]) == (set(), version)
+    assert (members(up, "dancers"), standing(up)) == (set(), before)
 
     since = NOW - timedelta(days=10)
     assert up.muster("backfill", "dancers", "--since", since.isoformat()).returncode == 0
