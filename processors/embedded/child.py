@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,10 @@ POLL_S = 0.02
 LOG_TAIL_BYTES = 2_000
 PORT_RANGE = range(20_000, 32_000)
 PORT_TRIES_MAX = 100
+PORTS_RESERVED_MAX = 64
+
+_reserved: deque[int] = deque()
+"""The file numbers of the sockets that reserve ports, the oldest first."""
 
 # Runs in a fresh interpreter between fork and exec of the real program, so that nothing but C code of the
 # subprocess module runs in the forked copy of a parent with threads. PR_SET_PDEATHSIG (1) survives exec.
@@ -156,17 +161,37 @@ def log_tail(path: Path, start: int = 0, bytes_max: int = LOG_TAIL_BYTES) -> str
 def choose_port(wanted: int | None) -> int:
     """The wanted loopback port if nobody listens on it (PartFailed otherwise), or some free one.
 
-    Somebody may still take it before it is used. A free one is drawn from below the range from which kernels
-    number outgoing connections (32768 and up): a port of that range is easily some client's by then.
+    A free one is reserved for who listens there, and drawn from below the range from which kernels number outgoing
+    connections (32768 and up): a port of that range is easily some client's by then.
     """
     if wanted is not None:
         if not _is_free(wanted):
             raise PartFailed(f"port {wanted} on {LOOPBACK} is taken: stop what listens there, or choose another port")
         return wanted
-    for candidate in random.SystemRandom().sample(PORT_RANGE, k=PORT_TRIES_MAX):
-        if _is_free(candidate):
+    for candidate in random.SystemRandom().sample(PORT_RANGE, k=min(PORT_TRIES_MAX, len(PORT_RANGE))):
+        if reserve_port(candidate):
             return candidate
     raise PartFailed(f"{PORT_TRIES_MAX} ports of {PORT_RANGE} on {LOOPBACK} tried and all taken: free some")
+
+
+def reserve_port(port: int) -> bool:
+    """Whether the loopback port was free; nobody else is given it then, whichever process asks.
+
+    Until this process ends, or has reserved PORTS_RESERVED_MAX more. A socket that is bound alone, and afterwards says
+    that it shares its address, keeps off who binds alone too, but no server: those say so as well. That is so on Linux;
+    elsewhere somebody may take the port before it is used.
+    """
+    with socket.socket() as holder:
+        try:
+            holder.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        if sys.platform == "linux":
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _reserved.append(holder.detach())
+            if len(_reserved) > PORTS_RESERVED_MAX:
+                os.close(_reserved.popleft())
+    return True
 
 
 def _is_free(port: int) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from processors.embedded.child import ChildProcess, ChildSpec, choose_port, exchange
+from processors.embedded import child as children
+from processors.embedded.child import LOOPBACK, ChildProcess, ChildSpec, choose_port, exchange, reserve_port
 from processors.embedded.errors import PartFailed
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
@@ -134,6 +136,35 @@ def test_a_taken_port_is_refused_with_its_number(tmp_path: Path) -> None:
             choose_port(port)
     finally:
         child.stop()
+
+
+_RESERVE = """
+import sys
+from processors.embedded import child
+child.PORT_RANGE = range(*map(int, sys.argv[1:]))
+print(child.choose_port(None), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reserved on Linux alone")
+def test_nobody_is_given_a_port_that_another_process_was_given_though_none_listens_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = choose_port(None)
+    others = range(first, first + 8)
+    monkeypatch.setattr(children, "PORT_RANGE", others)
+    asking = [sys.executable, "-c", _RESERVE, str(others.start), str(others.stop)]
+    with subprocess.Popen(asking, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        given = int(other.stdout.readline())
+        free = sum(map(reserve_port, [port for port in others if port not in (first, given)]))
+        assert first != given
+        assert free > 0
+        with pytest.raises(PartFailed, match="all taken"):
+            choose_port(None)
+        with socket.create_server((LOOPBACK, given)), socket.create_connection((LOOPBACK, given)):
+            pass  # a server listens there all the same
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_a_child(tmp_path: Path) -> None:

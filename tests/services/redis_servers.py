@@ -11,8 +11,7 @@ import redis
 from redis.cluster import ClusterNode
 from redis.cluster import RedisCluster as ClusterClient
 
-from processors.embedded.child import LOOPBACK, PORT_RANGE, ChildProcess, ChildSpec, choose_port, exchange
-from processors.embedded.errors import PartFailed
+from processors.embedded.child import LOOPBACK, PORT_RANGE, ChildProcess, ChildSpec, choose_port, exchange, reserve_port
 
 MASTERS = 3
 REPLICAS_PER_MASTER = 1
@@ -214,23 +213,15 @@ class RedisCluster:
 
 
 def _servers(folder: Path) -> Iterator[RedisServer]:
-    chosen: set[int] = set()
-    while len(chosen) < MASTERS * (1 + REPLICAS_PER_MASTER):
+    found = 0
+    while found < MASTERS * (1 + REPLICAS_PER_MASTER):
         port = choose_port(None)
         bus = port + BUS_PORT_DISTANCE
         # Also while a killed node is away, when nothing but the range keeps a client's connection off its bus port.
-        if port not in chosen and bus in PORT_RANGE and _is_free(bus):
-            chosen.add(port)
+        if bus in PORT_RANGE and reserve_port(bus):
+            found += 1
             options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)]
             yield RedisServer(folder / str(port), port, *options, "--repl-diskless-sync-delay", "0")
-
-
-def _is_free(port: int) -> bool:
-    try:
-        choose_port(port)
-    except PartFailed:
-        return False
-    return True
 
 
 def _member(line: str) -> Member:
