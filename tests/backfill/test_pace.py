@@ -11,6 +11,7 @@ from processors.backfill.pace import LIVE_PIECE_PERSONS, PIECE_PERSONS, Pace
 from processors.backfill.ports import FillingStatus
 from processors.backfill.progress import Progress, share_of
 from processors.backfill.traffic import LIVE_MESSAGES_A_S, Traffic
+from tests.examples import aside
 
 
 def test_without_a_bound_nothing_waits() -> None:
@@ -84,6 +85,7 @@ def test_a_topic_that_began_anew_has_no_live_events_until_they_are_seen() -> Non
     assert traffic.is_live
 
 
+@aside()
 @given(st.integers(1, 5_000), st.lists(st.tuples(st.floats(0, 3), st.integers(1, 1_000)), min_size=1, max_size=30))
 def test_no_span_of_time_has_more_than_its_rate_and_one_piece(rate: int, asked: list[tuple[float, int]]) -> None:
     pace, now_s = Pace(rate), 0.0

@@ -17,6 +17,7 @@ from processors.backfill.wanted import Wanted
 from processors.cli.status import sentence_of
 from tests.backfill.test_filling_in import BUYERS, World, _no_waiting, bought
 from tests.domain.strategies import START
+from tests.examples import aside
 
 __all__ = ["_no_waiting"]
 
@@ -43,6 +44,7 @@ def test_the_two_halves_of_a_part_are_its_number_and_that_plus_the_parts() -> No
     ]
 
 
+@aside()
 @given(st.integers(1, 7), st.lists(st.booleans(), max_size=40))
 def test_whenever_parts_are_halved_everybody_is_in_exactly_one_that_was_done(parts: int, choices: list[bool]) -> None:
     status, seen = with_parts(parts), list[Part]()

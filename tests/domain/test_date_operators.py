@@ -15,6 +15,7 @@ from cohort_store.durations import format_instant, parse_instant_ms
 from cohort_store.errors import BadDefinition, Crash
 from cohort_store.properties import PropertyTest, compile_dated_test, compile_test
 from cohort_store.property_dates import instant_of
+from tests.examples import aside
 from tests.oracle import operators as oracle
 
 NOON = parse_instant_ms("2026-01-12T12:00:00Z")
@@ -215,6 +216,7 @@ def test_a_number_is_the_date_that_the_oracle_finds(value: float) -> None:
     assert instant_of(value) == oracle.instant(value)
 
 
+@aside()
 @given(st.datetimes())
 def test_every_instant_reads_back_from_text_and_from_a_number_of_seconds(when: datetime) -> None:
     instant_ms = parse_instant_ms(when.isoformat())

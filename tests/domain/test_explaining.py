@@ -13,6 +13,7 @@ from cohort_store.records import EMPTY, Record, Register
 from cohort_store.registry import TeamRegistry
 from tests.domain.roll import delta_of, registry_of
 from tests.domain.strategies import HORIZON, LAST, START, Cohorts, cohort_sets, histories, iso
+from tests.examples import aside
 from tests.oracle.membership import Event, is_member, turning_points
 
 UUID = "00000000-0000-0000-0000-00000000000"
@@ -56,6 +57,7 @@ def test_an_explanation_says_what_the_oracle_says_and_when_that_ends(
     assert found.changes_at == (None if flip is None else iso(flip))
 
 
+@aside()
 @given(cohort_sets(), histories(), st.integers(START - 1, START + LAST + 3))
 def test_a_branch_says_what_its_parts_come_to(cohorts: Cohorts, events: list[Event], now: int) -> None:
     check_branches(why(cohorts, events, now).reason)

@@ -22,6 +22,7 @@ from tests.domain.strategies import (
     streams,
     times,
 )
+from tests.examples import aside
 from tests.oracle.membership import Event
 
 _shuffled = histories().flatmap(st.permutations)
@@ -106,6 +107,7 @@ def test_two_merged_persons_answer_as_one_person_from_the_start(
     assert_follows(winner, cohorts, known, range(max([merged_at, *(a.at_ms for a in both)]), HORIZON))
 
 
+@aside()
 @given(cohort_sets(), histories(), times)
 def test_a_record_read_back_from_its_bytes_is_the_same_record(cohorts: Cohorts, events: list[Event], now: int) -> None:
     plan = plan_of(cohorts)
@@ -114,6 +116,7 @@ def test_a_record_read_back_from_its_bytes_is_the_same_record(cohorts: Cohorts, 
         assert decode_record(encode_record(outcome.record)) == outcome.record
 
 
+@aside()
 @given(cohort_sets(), st.lists(histories(), max_size=3), times)
 def test_a_delta_message_read_back_from_its_bytes_is_the_same_message(
     cohorts: Cohorts, parts: list[list[Event]], now: int

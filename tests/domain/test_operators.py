@@ -14,6 +14,7 @@ from cohort_store.flag_operators import compile_flag_test
 from cohort_store.operators import OPERATORS
 from cohort_store.properties import PropertyTest, compile_dated_test, compile_test
 from cohort_store.property_values import number_of, text_of
+from tests.examples import aside
 from tests.oracle import operators as oracle
 
 ABSENT = object()
@@ -343,6 +344,7 @@ def test_a_number_as_text_is_its_shortest_decimal_form(value: float, expected: s
     assert oracle.text(value) == expected
 
 
+@aside()
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_as_text_reads_back_as_the_same_number(value: float) -> None:
     assert float(text_of(value)) == value

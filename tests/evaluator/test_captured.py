@@ -14,6 +14,7 @@ from processors.codecs.codec import EventCodec
 from processors.codecs.event import Event, Limits
 from processors.codecs.plain import PlainCodec
 from processors.codecs.posthog import PostHogCodec
+from tests.examples import aside
 
 NOW = 1_768_222_800_000
 DAY_MS = 86_400_000
@@ -31,6 +32,7 @@ def read_back(event: Captured, shape: Shape) -> Event:
 
 
 @pytest.mark.parametrize("shape", Shape)
+@aside()
 @given(
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=200),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20),

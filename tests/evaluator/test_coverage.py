@@ -10,6 +10,7 @@ from cohort_store.warming import WarmUp
 from evaluator.reading import coverage
 from evaluator.reading.coverage import Coverage
 from tests.evaluator.building import cohort_view, membership
+from tests.examples import aside
 
 FEW = st.integers(0, 6)
 COHORTS = st.builds(
@@ -33,6 +34,7 @@ READS = st.builds(
 )
 
 
+@aside()
 @given(st.lists(COHORTS, min_size=1, max_size=5), st.lists(READS, min_size=1, max_size=5))
 def test_a_read_is_whole_where_each_cohort_is_answered_and_not_where_one_is_not(
     cohorts: list[CohortView], reads: list[Membership]

@@ -14,6 +14,7 @@ from evaluator.deciding.evaluation import Person, cohorts_asked, decide_all, des
 from evaluator.deciding.flag_quality import FlagQuality, flag_qualities
 from evaluator.reading.last_known import Known
 from tests.evaluator.building import DAY_MS, NOW_MS, cohort_view, compiled, flag, in_cohort, membership, person_is
+from tests.examples import aside
 
 BUYERS, SLEEPERS = cohort_view("buyers", 1), cohort_view("sleepers", 2)
 STALE_AFTER_MS = 3_600_000
@@ -86,6 +87,7 @@ SETS = st.lists(st.fixed_dictionaries({"properties": st.lists(FILTERS, max_size=
 READS = st.none() | st.builds(membership, *[st.sampled_from([0, BUYERS.handle, -SLEEPERS.handle, SLEEPERS.handle])] * 2)
 
 
+@aside()
 @given(SETS, READS, st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 1)))
 def test_the_first_set_of_which_everything_holds_is_the_one_that_the_reason_names(
     sets: list[Any], read: Membership | None, properties: dict[str, int]

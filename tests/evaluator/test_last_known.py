@@ -12,6 +12,7 @@ from cohort_store.ports import Membership
 from evaluator.deciding.evaluation import Person, decide_all
 from evaluator.reading.last_known import ENTRY_BYTES, Known, LastKnown, known_member
 from tests.evaluator.building import NOW_MS, cohort_view, compiled, flag, in_cohort, membership, person_is
+from tests.examples import aside
 
 BUYERS = cohort_view()
 MEMBER = membership(BUYERS.handle)
@@ -27,6 +28,7 @@ MEMBERSHIPS = st.builds(
 )
 
 
+@aside()
 @given(MEMBERSHIPS, NUMBERS)
 def test_what_is_recalled_is_what_was_remembered(read: Membership, version: int) -> None:
     known = LastKnown(1_000_000)
@@ -35,6 +37,7 @@ def test_what_is_recalled_is_what_was_remembered(read: Membership, version: int)
     assert known.recall(2, "ada") is None
 
 
+@aside()
 @given(st.lists(st.tuples(st.integers(0, 9), st.frozensets(st.integers(1, 99)))), st.integers(0, 1_500))
 def test_it_never_takes_more_than_its_bound_and_counts_what_it_holds(reads: list[Any], bound: int) -> None:
     known = LastKnown(bound)

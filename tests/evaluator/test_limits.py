@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator.limits import RateLimiter
+from tests.examples import aside
 
 RATES = st.sampled_from([0.1, 1.0, 7.0, 10.0, 1_000.0])
 BURSTS = st.sampled_from([0.0, 0.5, 1.0, 2.0, 30.0])
@@ -38,6 +39,7 @@ def bucket(per_s: float, burst_s: float) -> Bucket:
     return Bucket(per_s, size, size, 0.0)
 
 
+@aside()
 @given(RATES, BURSTS, PAUSES)
 def test_who_passes_and_how_long_the_others_wait_is_what_a_bucket_says(
     per_s: float, burst_s: float, pauses: list[float]
@@ -53,6 +55,7 @@ def test_who_passes_and_how_long_the_others_wait_is_what_a_bucket_says(
             assert wait_s == pytest.approx(missing / per_s, abs=NEAR)
 
 
+@aside()
 @given(RATES, BURSTS, PAUSES)
 def test_no_stretch_of_time_sees_more_requests_than_the_rate_and_the_burst_give(
     per_s: float, burst_s: float, pauses: list[float]
@@ -67,6 +70,7 @@ def test_no_stretch_of_time_sees_more_requests_than_the_rate_and_the_burst_give(
             assert last - first + 1 <= max(1.0, burst_s * per_s) + (end_s - begin_s) * per_s + NEAR
 
 
+@aside()
 @given(RATES, BURSTS, st.integers(1, 40))
 def test_whoever_waits_as_long_as_she_was_told_gets_through(per_s: float, burst_s: float, tries: int) -> None:
     limiter, now_s = RateLimiter(per_s, burst_s), 0.0
@@ -76,6 +80,7 @@ def test_whoever_waits_as_long_as_she_was_told_gets_through(per_s: float, burst_
             assert limiter.take("ann", now_s) == 0.0
 
 
+@aside()
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 2, allow_nan=False)), max_size=60))
 def test_one_name_takes_nothing_from_another(asked: list[tuple[str, float]]) -> None:
     together, apart, now_s = RateLimiter(2, 1), {name: RateLimiter(2, 1) for name in "abc"}, 0.0

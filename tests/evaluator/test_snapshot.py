@@ -16,6 +16,7 @@ from cohort_store.registry import Registry, encode_registry
 from evaluator.definitions.registry import MIRROR, SNAPSHOT, RegistryFollower
 from evaluator.definitions.snapshot import BadSnapshot, Snapshot, SnapshotFile
 from tests.evaluator.building import NOW_MS, SHARDS, flag, registry_of
+from tests.examples import aside
 
 RAW = b'{"version":1}'
 
@@ -59,6 +60,7 @@ def test_what_was_saved_is_loaded_and_nothing_lies_beside_it(tmp_path: Path) -> 
     assert [path.name for path in file.path.parent.iterdir()] == ["registry.snapshot"]
 
 
+@aside()
 @given(data=st.data())
 def test_a_file_that_was_cut_or_altered_anywhere_is_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

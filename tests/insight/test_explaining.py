@@ -23,6 +23,7 @@ from evaluator.deciding.explaining import (
 from evaluator.deciding.flags import compile_flag
 from evaluator.definitions.catalog import cohorts_by_name
 from tests.evaluator.building import NOW_MS, cohort_view, flag, in_cohort, person_is, variants
+from tests.examples import aside
 
 BUYERS, SLEEPERS = cohort_view("buyers", 1), cohort_view("sleepers", 2)
 
@@ -136,6 +137,7 @@ SETS = st.builds(
 )
 
 
+@aside()
 @given(
     st.lists(SETS, max_size=4),
     st.fixed_dictionaries({"a": st.sampled_from("12"), "b": st.sampled_from("12")}),

@@ -23,7 +23,7 @@ from processors.clickhouse.translation.property_values import definitions
 from processors.clickhouse.translation.selectors import matches
 from processors.codecs.event import read_properties
 from processors.embedded.chdb_memory import Memory
-from tests.examples import lots_of
+from tests.examples import aside, lots_of
 from tests.translation.awkward import PRESENT, WANTED, values
 
 NOW = 1_768_212_000_000
@@ -133,12 +133,14 @@ def test_a_property_is_found_by_its_very_name(memory: Memory, name: str) -> None
     assert by_sql(memory, [a_test("exact", "x", name)], objects) == [[True], [False], [False]]
 
 
+@aside()
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_any_text_comes_back_from_a_literal_as_it_was(memory: Memory, text: str) -> None:
     assert memory.query(f"SELECT {literals.text(text)}", {}) == [[text]]
     assert memory.query(f"SELECT {literals.text(text)} WHERE {{now:Int64}} = 1", {"now": 1}) == [[text]]
 
 
+@aside()
 @given(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63 - 1))
 def test_any_number_comes_back_from_a_literal_as_it_was(memory: Memory, number: float, integer: int) -> None:
     sql = f"SELECT toString(reinterpretAsUInt64({literals.number(number)})), 0 - {literals.integer(integer)}"
