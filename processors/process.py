@@ -11,14 +11,17 @@ from collections.abc import Awaitable, Callable
 
 from cohort_store.errors import Crash
 
-GARBAGE_THRESHOLDS = (500_000, 20, 100)
+NEVER = 2**30
+GARBAGE_THRESHOLDS = (5_000, 10, NEVER)
+"""Of the collector's generations, the third of which holds what is held for long; see `run_until_signalled`."""
 
 
 def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
     """Run `main` on uvloop until it ends, or SIGTERM or SIGINT cancels it. Its exceptions end the process.
 
-    What is held for long (a hundred thousand records) is looked at by the garbage collector seldom: its default
-    thresholds cost more than the work itself, for cycles that hardly come about.
+    What is held for long (a hundred thousand records) the garbage collector never looks at: a second and more would
+    pass meanwhile in which nothing is folded, for cycles that hardly come about and do not live that long. What is
+    young it looks at often, and so at little at a time: some milliseconds.
     """
     import uvloop
 
