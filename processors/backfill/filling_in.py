@@ -65,6 +65,8 @@ from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
+ASKED_S = 0.1
+"""Whether it is to rest is not asked for each of many small pieces."""
 
 _decode = msgspec.json.Decoder(FillingStatus).decode
 _Row = TypeVar("_Row")
@@ -115,6 +117,7 @@ class FillingIn:
         self.asking = Asking(parts.notes)
         self._owners = Owners(parts.reader, parts.deltas, parts.shards, parts.partitions, parts.elapsed_s)
         self._status = FillingStatus(0, ())
+        self._asked_s = float("-inf")
         self._history, self._pace = parts.history, Pace()
         self._lost_for_good: Mapping[int, int] = {}
         """Shards that began anew while there is no history to fill in."""
@@ -268,7 +271,11 @@ class FillingIn:
         self, blocks: AsyncGenerator[Sequence[Seed], None], team: int, pruned_ms: int
     ) -> AsyncIterator[Sequence[Delta]]:
         async for block in self._read(blocks):
-            yield [delta_of(team, seed, pruned_ms) for seed in block]
+            began_s = self._parts.elapsed_s()
+            deltas = [delta_of(team, seed, pruned_ms) for seed in block]
+            # The core may be one that live events need too.
+            await asyncio.sleep(self._pace.rest_s(self._parts.elapsed_s() - began_s))
+            yield deltas
 
     async def _of_pairs(
         self, blocks: AsyncGenerator[Sequence[Pair], None], team: int
@@ -277,15 +284,7 @@ class FillingIn:
             yield [delta_of_pair(team, pair) for pair in block]
 
     async def _read(self, blocks: AsyncGenerator[Sequence[_Row], None]) -> AsyncIterator[Sequence[_Row]]:
-        """The blocks as they come; at a bounded pace all of them first, since ClickHouse ends an answer that is read
-        so slowly."""
-        held: list[Sequence[_Row]] = []
         while (block := await self._unless_stopped(anext(blocks, None))) is not None:
-            if self._pace.is_bounded:
-                held.append(block)
-            else:
-                yield block
-        for block in held:
             yield block
 
     async def _send(
@@ -294,7 +293,7 @@ class FillingIn:
         """Send deltas at the pace at which owners fold them, those of some shards or of all. How many there were."""
         parts, count, noted_s = self._parts, 0, self._parts.elapsed_s()
         behind = dict(self._status.behind)
-        async for piece in by_shards(blocks, parts.shards, lambda: self._pace.piece_persons):
+        async for piece in by_shards(blocks, parts.shards, parts.partitions, lambda: self._pace.piece_persons):
             packer, of_piece = Packer(parts.shards, parts.partitions), set[int]()
             for delta in piece:
                 shard = shard_of(delta.subject, parts.shards)
@@ -322,11 +321,14 @@ class FillingIn:
         """Wait while it is to rest, and as long as its pace demands. Raises _Stopped."""
         status = self._status
         while True:
+            if self._parts.elapsed_s() - self._asked_s < ASKED_S and not self._pace.wait_s(self._parts.elapsed_s()):
+                return
             await self._look()
             is_paused = await self.asking.is_paused()
             waits_for = "muster backfill resume" if is_paused else ""
             await self._note(msgspec.structs.replace(status, waits_for=waits_for))
             wait_s = LOOK_S if is_paused else self._pace.wait_s(self._parts.elapsed_s())
+            self._asked_s = float("-inf") if is_paused else self._parts.elapsed_s()
             if not is_paused and not wait_s:
                 return
             await asyncio.sleep(min(wait_s, LOOK_S))

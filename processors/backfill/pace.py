@@ -1,9 +1,9 @@
 """How fast persons are sent, and how many at a time. Pure: instants come from a monotonic clock of the caller's.
 
 Where live events come in, they wait behind seeds in the same topic. So seeds yield: few at a time go, and the owners
-rest from them for a share of the time that those took to be folded, the wait for live events included. Owners who are
-busy slow seeds down, and seeds slow owners down by a bounded share. Where none come in, nobody is in their way. Shards
-that lost what they had answer nothing until they have it again: what they wait for hurries.
+rest from them for as long as those took to be folded, the wait for live events included. Owners who are busy slow seeds
+down, and seeds slow owners down by a bounded share. Where none come in, nobody is in their way. Shards that lost what
+they had answer nothing until they have it again: what they wait for hurries.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from processors.backfill.traffic import Traffic
 
 PIECE_PERSONS = 1_000
 """Persons who are sent at a time, at most."""
-LIVE_PIECE_PERSONS = 75
-"""The same where live events wait behind them: an owner takes some 5 ms for these."""
-REST = 0.25
+LIVE_PIECE_PERSONS = 25
+"""The same where live events wait behind them: an owner takes a millisecond or two for these."""
+REST = 1.0
 """How long owners rest from seeds, in the time that the last ones took."""
 REST_S_MAX = 0.5
 """So that seeds get their share where owners are that busy."""
@@ -34,23 +34,22 @@ class Pace:
         self.traffic = Traffic()
 
     @property
-    def is_bounded(self) -> bool:
-        """Whether there is a bound."""
-        return self._persons_per_s is not None
-
-    @property
     def piece_persons(self) -> int:
         """How many to send at a time: no more than a second's."""
-        most = LIVE_PIECE_PERSONS if self.traffic.is_live and not self._hurries else PIECE_PERSONS
+        most = LIVE_PIECE_PERSONS if self._yields else PIECE_PERSONS
         return min(most, PIECE_PERSONS, self._persons_per_s or most)
+
+    @property
+    def _yields(self) -> bool:
+        return self.traffic.is_live and not self._hurries
 
     def wait_s(self, now_s: float) -> float:
         """How long the next piece has to wait; 0.0: not at all."""
         return max(0.0, self._free_s - now_s)
 
     def rest_s(self, took_s: float) -> float:
-        """How long owners rest behind a piece that was folded within that time."""
-        return min(REST * took_s, REST_S_MAX) if self.traffic.is_live else 0.0
+        """How long to rest behind a piece that was folded, or made, within that time."""
+        return min(REST * took_s, REST_S_MAX) if self._yields else 0.0
 
     def take(self, persons: int, now_s: float) -> None:
         """So many are sent at `now_s`."""

@@ -29,25 +29,30 @@ def delta_of_pair(team: int, pair: Pair) -> Delta:
 
 
 async def by_shards(
-    blocks: AsyncIterator[Sequence[Delta]], shards: int, size: Callable[[], int]
+    blocks: AsyncIterator[Sequence[Delta]], shards: int, partitions: int, size: Callable[[], int]
 ) -> AsyncIterator[Sequence[Delta]]:
-    """The same in pieces, each of few shards, and of as many as `size` says when it is taken.
+    """The same in pieces, each of few shards of a partition, and of as many as `size` says when it is taken.
 
-    Why: a commit costs a shard about the same for one record as for thirty.
+    Why: a commit costs a shard about the same for one record as for thirty, and a transaction, of which the changes of
+    each partition need one, the same for one change as for thirty.
     """
     gathered: list[Delta] = []
     async for block in blocks:
         gathered += block
         if len(gathered) >= GATHERED_MAX:
-            for piece in pieces(_sorted(gathered, shards), size):
+            for piece in pieces(_sorted(gathered, shards, partitions), size):
                 yield piece
             gathered = []
-    for piece in pieces(_sorted(gathered, shards), size):
+    for piece in pieces(_sorted(gathered, shards, partitions), size):
         yield piece
 
 
-def _sorted(deltas: list[Delta], shards: int) -> list[Delta]:
-    return sorted(deltas, key=lambda delta: shard_of(delta.subject, shards))
+def _sorted(deltas: list[Delta], shards: int, partitions: int) -> list[Delta]:
+    def place(delta: Delta) -> tuple[int, int]:
+        shard = shard_of(delta.subject, shards)
+        return shard % partitions, shard
+
+    return sorted(deltas, key=place)
 
 
 def pieces(block: Sequence[_Row], size: Callable[[], int]) -> Iterator[Sequence[_Row]]:

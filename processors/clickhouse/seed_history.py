@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from tempfile import SpooledTemporaryFile
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -17,6 +18,9 @@ from processors.clickhouse.event_owners import PERSON, begins, owned, pairs, per
 from processors.clickhouse.history_check import check_history
 from processors.clickhouse.history_source import ARCHIVE, HistorySource
 from processors.clickhouse.translation.statements import reduction
+
+HELD_BYTES_MAX = 16 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
 
 ANSWER_TIMEOUT_S = 3_600
 """How long ClickHouse may be silent while it reduces a part."""
@@ -137,12 +141,12 @@ class SeedHistory:
     async def rows(
         self, sql: str, parameters: Mapping[str, Any], row: type[_Row]
     ) -> AsyncGenerator[Sequence[_Row], None]:
-        """What a statement selects, within the limits, as it comes."""
+        """What a statement selects, within the limits, in blocks that take some milliseconds to make."""
         decode = msgspec.json.Decoder(row).decode
         async with connected(self._url, ANSWER_TIMEOUT_S) as client:
             answer = await client.raw_stream(sql, dict(parameters), settings=self._limits, fmt="JSONCompactEachRow")
-            async with answer:
-                blocks = _lines(answer)
+            async with answer, aclosing(_held(answer)) as chunks:
+                blocks = _lines(chunks)
                 async for lines in blocks:
                     try:
                         rows = [decode(line) for line in lines]
@@ -151,8 +155,30 @@ class SeedHistory:
                     yield rows
 
 
+async def _held(answer: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """All of an answer, once it is there: ClickHouse ends one that is read as slowly as owners fold beside live events.
+
+    In memory, and in a file behind HELD_BYTES_MAX. An answer without its last chunk raises, behind what came of it,
+    what its transport does: an error's text may be in that.
+    """
+    from aiohttp import ClientError
+
+    broken: ClientError | OSError | None = None
+    with SpooledTemporaryFile(HELD_BYTES_MAX) as held:
+        try:
+            async for chunk in answer:
+                held.write(chunk)
+        except (ClientError, OSError) as error:
+            broken = error
+        held.seek(0)
+        while chunk := held.read(CHUNK_BYTES):
+            yield chunk
+    if broken is not None:
+        raise broken
+
+
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Sequence[bytes]]:
-    """The lines of each chunk, as they are whole. An answer without its last chunk raises what its transport does."""
+    """The lines of each chunk, as they are whole."""
     rest = b""
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

@@ -17,7 +17,7 @@ from tests.examples import aside
 def test_without_a_bound_nothing_waits() -> None:
     pace = Pace()
     pace.take(10**9, 0.0)
-    assert (pace.wait_s(0.0), pace.is_bounded) == (0.0, False)
+    assert pace.wait_s(0.0) == 0.0
 
 
 def test_a_piece_waits_until_the_one_before_has_had_its_time() -> None:
@@ -51,8 +51,8 @@ def test_seeds_are_few_at_a_time_and_rest_where_live_events_wait_behind_them(mon
     assert (pace.piece_persons, pace.rest_s(60.0)) == (LIVE_PIECE_PERSONS, rules.REST_S_MAX)
 
 
-def test_what_shards_lost_is_not_sent_in_few_at_a_time() -> None:
-    assert Pace(hurries=True).piece_persons == PIECE_PERSONS
+def test_what_shards_lost_is_sent_in_many_at_a_time_and_without_a_rest() -> None:
+    assert (Pace(hurries=True).piece_persons, Pace(hurries=True).rest_s(0.1)) == (PIECE_PERSONS, 0.0)
 
 
 @pytest.mark.parametrize(("others", "is_live"), [(9, False), (10, True), (11, True)])
