@@ -67,11 +67,16 @@ RECENT = {"key": "recent", "when": {"kind": "performed", "event": "probe", "with
 RATE = 10_000
 PAIRS = 5
 PERSONS = 20_000
-EVENTS_EACH = 3
-ALONE_S = 10.0
+EVENTS_EACH = 10
+"""Of each cohort's kind; N_WANTED of them make a member."""
+N_WANTED = 3
+PROBE_EVERY = 200
+ALONE_S = 20.0
 """Of an interval without a backfill; one with it lasts as long as the backfill does."""
+RUN_IN_S = 60.0
+"""So long a broker on the Java machine takes less of a core from second to second."""
 SETTLE_S = 2.0
-DEADLINE_S = 180.0
+DEADLINE_S = 600.0
 # Of each kind of event everybody has the same number, spread over 20 days.
 _FILL = """
 INSERT INTO events
@@ -106,19 +111,19 @@ class Result(NamedTuple):
 
 def bought(number: int) -> dict[str, Any]:
     """A cohort of which everybody in the history is a member; each number reads events of its own."""
-    when = {"kind": "count", "event": f"bought-{number}", "op": "gte", "n": EVENTS_EACH, "within": "30d"}
+    when = {"kind": "count", "event": f"bought-{number}", "op": "gte", "n": N_WANTED, "within": "30d"}
     return {"key": f"bought-{number}", "when": when}
 
 
 async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, *, broker: str | None = None) -> Result:
-    """Fill the table, let everything run in for an interval, then measure the pairs, then the rebuild."""
-    broker = broker or installed_broker()
+    """Fill the table, let everything run in, for an interval and a pair; then measure the pairs, then the rebuild."""
+    broker, kinds = broker or installed_broker(), 1 + pairs
     with tempfile.TemporaryDirectory(prefix="muster-bench-history-") as name, EmbeddedHistory(Path(name)) as history:
         pin(history.process.pid, OTHER_CORE)
         url = f"http://{history.host}:{history.port}"
         client = await connect(url)
         await client.command(CREATE_SQL)
-        await client.command(_FILL, {"events": persons * EVENTS_EACH * pairs, "persons": persons, "kinds": pairs})
+        await client.command(_FILL, {"events": persons * EVENTS_EACH * kinds, "persons": persons, "kinds": kinds})
         await client.close()
         with embedded({"partitions": PARTITIONS, "clickhouse": url}, broker=broker) as bench:
             await ensure_topics(bench.settings.kafka, muster_topics(PARTITIONS))
@@ -131,12 +136,12 @@ async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, 
                 stack.callback(load.producer.flush, DEADLINE_S)
                 await warm_up(load, run.reader)
                 await run.fill()
-                await _interval(run, load, rate, None)
-                found = [await _pair(run, load, rate, number) for number in range(pairs)]
+                await _interval(run, load, rate, None, alone_s=RUN_IN_S)
+                _, *found = [await _pair(run, load, rate, number) for number in range(1 + pairs)]
                 rebuilt_s = await run.rebuild(persons)
                 handles = [cohort.versions[-1].handle for cohort in run.registry.team(1).cohorts[2:]]
                 stored = sum(await run.reader.sizes(handles))
-                return Result(rate, broker, persons, found, rebuilt_s, stored, persons * pairs)
+                return Result(rate, broker, persons, found, rebuilt_s, stored, persons * kinds)
 
 
 async def _pair(run: _Run, load: Load, rate: int, number: int) -> tuple[Interval, Interval]:
@@ -145,16 +150,18 @@ async def _pair(run: _Run, load: Load, rate: int, number: int) -> tuple[Interval
     return without, await _interval(run, load, rate, asyncio.create_task(run.fill()))
 
 
-async def _interval(run: _Run, load: Load, rate: int, filling: asyncio.Task[None] | None) -> Interval:
-    """Keep the rate for ALONE_S, or until the filling is done; then wait for whoever is still to be seen."""
-    probes = load.probes = Probes(run.probes.handle)
+async def _interval(
+    run: _Run, load: Load, rate: int, filling: asyncio.Task[None] | None, *, alone_s: float = ALONE_S
+) -> Interval:
+    """Keep the rate for so long, or until the filling is done; then wait for whoever is still to be seen."""
+    probes = load.probes = Probes(run.probes.handle, watches_exits=False)
     load.count = 0
     began = time.perf_counter()
 
     def is_over(elapsed_s: float) -> bool:
-        return elapsed_s >= ALONE_S if filling is None else filling.done()
+        return elapsed_s >= alone_s if filling is None else filling.done()
 
-    sending = asyncio.create_task(keep_sending(load, rate, is_over))
+    sending = asyncio.create_task(keep_sending(load, rate, is_over, probe_every=PROBE_EVERY))
     while not (sending.done() and not probes.waiting):
         await probes.look(run.reader)
         await asyncio.sleep(POLL_S)

@@ -64,6 +64,8 @@ class Probes:
     """The new persons whose membership is waited for, and what was seen."""
 
     handle: int
+    watches_exits: bool = True
+    """Else whoever was seen to be a member is asked for no more."""
     waiting: dict[Subject, float] = field(default_factory=dict)
     """Subject → when her event was given to the producer, on the monotonic clock."""
     members: dict[Subject, float] = field(default_factory=dict)
@@ -75,12 +77,16 @@ class Probes:
     async def look(self, reader: MembershipReader) -> None:
         """Ask once for everybody who is waited for."""
         asked = [*self.waiting, *(s for s, end in self.members.items() if end <= time.time())]
+        if not asked:
+            return
         found = await reader.memberships(asked)
         for subject, membership in zip(asked, found, strict=True):
             is_in = self.handle in membership.handles
             if subject in self.waiting and is_in:
                 self.entries.append((time.perf_counter() - self.waiting.pop(subject)) * 1e3)
-                self.members[subject] = self.ends.pop(subject)
+                end_s = self.ends.pop(subject)
+                if self.watches_exits:
+                    self.members[subject] = end_s
             elif subject in self.members and not is_in:
                 self.exits.append((time.time() - self.members.pop(subject)) * 1e3)
 
@@ -142,11 +148,13 @@ async def _play(load: Load, reader: MembershipReader, rate: int, seconds: float)
     return Result(rate, load.count / seconds, sorted(probes.entries), sorted(probes.exits), never)
 
 
-async def keep_sending(load: Load, rate: int, is_over: Callable[[float], bool]) -> None:
+async def keep_sending(
+    load: Load, rate: int, is_over: Callable[[float], bool], *, probe_every: int = PROBE_EVERY
+) -> None:
     """Keep the rate in small ticks until so many seconds are over; what a tick is late with comes with the next one."""
     began = time.perf_counter()
     while not is_over(elapsed := time.perf_counter() - began):
-        load.send(int(elapsed * rate) - load.count, PROBE_EVERY)
+        load.send(int(elapsed * rate) - load.count, probe_every)
         await asyncio.sleep(TICK_S)
 
 
