@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from cohort_store.errors import Crash
 
 NEVER = 2**30
-GARBAGE_THRESHOLDS = (5_000, 10, NEVER)
+GARBAGE_THRESHOLDS = (1_000, 5, NEVER)
 """Of the collector's generations, the third of which holds what is held for long; see `run_until_signalled`."""
 
 
@@ -21,7 +21,7 @@ def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
 
     What is held for long (a hundred thousand records) the garbage collector never looks at: a second and more would
     pass meanwhile in which nothing is folded, for cycles that hardly come about and do not live that long. What is
-    young it looks at often, and so at little at a time: some milliseconds.
+    young it looks at often, and so at little at a time, while the processor has it at hand: parts of a millisecond.
     """
     import uvloop
 

@@ -1,0 +1,28 @@
+"""A role's process: what stops all of it for a while, since that is later for every event."""
+
+import subprocess
+import sys
+
+_HOLD = """
+import gc, sys
+from processors.process import run_until_signalled
+
+async def hold():
+    before = gc.get_stats()
+    held = {number: ([number], {number: (number,)}) for number in range(int(sys.argv[1]))}
+    print(*(now["collections"] - then["collections"] for then, now in zip(before, gc.get_stats())))
+
+run_until_signalled(hold)
+"""
+
+
+def collections_while_holding(count: int) -> list[int]:
+    """By generation, how often the garbage collector ran while so many objects came to be held."""
+    done = subprocess.run([sys.executable, "-c", _HOLD, str(count)], capture_output=True, text=True, check=True)
+    return [int(number) for number in done.stdout.split()]
+
+
+def test_what_is_held_for_long_is_never_looked_through_by_the_garbage_collector() -> None:
+    young, middle, old = collections_while_holding(200_000)
+    assert old == 0
+    assert young > middle > 0, "what is young is, a little at a time"
