@@ -1,9 +1,9 @@
 """How fast persons are sent, and how many at a time. Pure: instants come from a monotonic clock of the caller's.
 
 Where live events come in, they wait behind seeds in the same topic. So seeds yield: few at a time go, and the owners
-rest from them for as long as those took to be folded, the wait for live events included. Owners who are busy slow seeds
-down, and seeds slow owners down by a bounded share. Where none come in, nobody is in their way. Shards that lost what
-they had answer nothing until they have it again: what they wait for hurries.
+rest from them for longer than those took to be folded, the wait for live events included. Owners who are busy slow
+seeds down, and seeds slow owners down by a bounded share. Where none come in, nobody is in their way. Shards that lost
+what they had answer nothing until they have it again: what they wait for hurries.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ PIECE_PERSONS = 1_000
 """Persons who are sent at a time, at most."""
 LIVE_PIECE_PERSONS = 25
 """The same where live events wait behind them: an owner takes a millisecond or two for these."""
-REST = 1.0
-"""How long owners rest from seeds, in the time that the last ones took."""
+REST = 1.5
+"""How long owners rest from seeds, in the time that the last ones took: a history of 100,000 persons takes minutes."""
 REST_S_MAX = 0.5
 """So that seeds get their share where owners are that busy."""
 
