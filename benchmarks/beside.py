@@ -1,13 +1,13 @@
 """A backfill beside live events, and a whole rebuild.
 
 How much later live events are visible while a new cohort's history is filled in: PAIRS intervals without and with a
-backfill in turns, in one run, at a rate that is kept; the medians of the ratios of each pair count. Then how long it
-takes from a FLUSHALL of Redis until every shard is whole and every member is there again.
+backfill in turns, in one run, at a rate that is kept; the medians of the ratios of each pair count. One without lasts
+as long as the backfill before it took, so that both see what comes about once in a while. Then how long it takes from
+a FLUSHALL of Redis until every shard is whole and every member is there again.
 
 The rate leaves room on the core that broker, store, ClickHouse and load share: where that is full without a backfill
-(at 20,000 events a second it was), a ratio tells of that core alone. The
-broker is Apache Kafka where it is installed: an embedded one takes longer for each fetch the more it holds, which
-makes every interval slower than the one before it.
+(at 20,000 events a second it was), a ratio tells of that core alone. The broker is Apache Kafka where it is installed:
+an embedded one takes longer for each fetch the more it holds, which makes every interval slower than the one before it.
 
 The backfill runs in a process of its own, as control is one. There is no archive: what is live came with the registry.
 """
@@ -71,8 +71,6 @@ EVENTS_EACH = 10
 """Of each cohort's kind; N_WANTED of them make a member."""
 N_WANTED = 3
 PROBE_EVERY = 200
-ALONE_S = 20.0
-"""Of an interval without a backfill; one with it lasts as long as the backfill does."""
 RUN_IN_S = 60.0
 """So long a broker on the Java machine takes less of a core from second to second."""
 SETTLE_S = 2.0
@@ -136,22 +134,20 @@ async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, 
                 stack.callback(load.producer.flush, DEADLINE_S)
                 await warm_up(load, run.reader)
                 await run.fill()
-                await _interval(run, load, rate, None, alone_s=RUN_IN_S)
-                _, *found = [await _pair(run, load, rate, number) for number in range(1 + pairs)]
+                found: list[tuple[Interval, Interval]] = []
+                for number in range(kinds):
+                    alone_s = found[-1][1].seconds if found else RUN_IN_S
+                    without = await _interval(run, load, rate, None, alone_s=alone_s)
+                    await run.define(bought(number))
+                    found.append((without, await _interval(run, load, rate, asyncio.create_task(run.fill()))))
                 rebuilt_s = await run.rebuild(persons)
                 handles = [cohort.versions[-1].handle for cohort in run.registry.team(1).cohorts[2:]]
                 stored = sum(await run.reader.sizes(handles))
-                return Result(rate, broker, persons, found, rebuilt_s, stored, persons * kinds)
-
-
-async def _pair(run: _Run, load: Load, rate: int, number: int) -> tuple[Interval, Interval]:
-    without = await _interval(run, load, rate, None)
-    await run.define(bought(number))
-    return without, await _interval(run, load, rate, asyncio.create_task(run.fill()))
+                return Result(rate, broker, persons, found[1:], rebuilt_s, stored, persons * kinds)
 
 
 async def _interval(
-    run: _Run, load: Load, rate: int, filling: asyncio.Task[None] | None, *, alone_s: float = ALONE_S
+    run: _Run, load: Load, rate: int, filling: asyncio.Task[None] | None, *, alone_s: float = 0.0
 ) -> Interval:
     """Keep the rate for so long, or until the filling is done; then wait for whoever is still to be seen."""
     probes = load.probes = Probes(run.probes.handle, watches_exits=False)
