@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable
 from cohort_store.errors import Crash
 
 NEVER = 2**30
-GARBAGE_THRESHOLDS = (1_000, 5, NEVER)
-"""Of the collector's generations, the third of which holds what is held for long; see `run_until_signalled`."""
+GARBAGE_THRESHOLDS = (20_000, NEVER, NEVER)
+"""The collector's: so many objects that are new and held, and then no more; see `run_until_signalled`."""
 
 
 def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
     """Run `main` on uvloop until it ends, or SIGTERM or SIGINT cancels it. Its exceptions end the process.
 
-    What is held for long (a hundred thousand records) the garbage collector never looks at: a second and more would
-    pass meanwhile in which nothing is folded, for cycles that hardly come about and do not live that long. What is
-    young it looks at often, and so at little at a time, while the processor has it at hand: parts of a millisecond.
+    The garbage collector looks at objects once, when they are new, and a millisecond or two at a time. What is held for
+    longer (a hundred thousand records) it never looks at again: a second and more would pass meanwhile in which nothing
+    is folded, for cycles that hardly come about and do not live that long.
     """
     import uvloop
 
