@@ -137,7 +137,7 @@ async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, 
                 found: list[tuple[Interval, Interval]] = []
                 for number in range(kinds):
                     alone_s = found[-1][1].seconds if found else RUN_IN_S
-                    without = await _interval(run, load, rate, None, alone_s=alone_s)
+                    without = await _interval(run, load, rate, asyncio.create_task(asyncio.sleep(alone_s)))
                     await run.define(bought(number))
                     found.append((without, await _interval(run, load, rate, asyncio.create_task(run.fill()))))
                 rebuilt_s = await run.rebuild(persons)
@@ -146,26 +146,19 @@ async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, 
                 return Result(rate, broker, persons, found[1:], rebuilt_s, stored, persons * kinds)
 
 
-async def _interval(
-    run: _Run, load: Load, rate: int, filling: asyncio.Task[None] | None, *, alone_s: float = 0.0
-) -> Interval:
-    """Keep the rate for so long, or until the filling is done; then wait for whoever is still to be seen."""
+async def _interval(run: _Run, load: Load, rate: int, until: asyncio.Task[None]) -> Interval:
+    """Keep the rate until that is done; then wait for whoever is still to be seen."""
     probes = load.probes = Probes(run.probes.handle, watches_exits=False)
     load.count = 0
     began = time.perf_counter()
-
-    def is_over(elapsed_s: float) -> bool:
-        return elapsed_s >= alone_s if filling is None else filling.done()
-
-    sending = asyncio.create_task(keep_sending(load, rate, is_over, probe_every=PROBE_EVERY))
+    sending = asyncio.create_task(keep_sending(load, rate, lambda _: until.done(), probe_every=PROBE_EVERY))
     while not (sending.done() and not probes.waiting):
         await probes.look(run.reader)
         await asyncio.sleep(POLL_S)
         if time.perf_counter() - began > DEADLINE_S:
             raise RuntimeError(f"{len(probes.waiting)} probes were not seen within {DEADLINE_S} s")
     await sending
-    if filling is not None:
-        await filling
+    await until
     seconds = time.perf_counter() - began
     await asyncio.sleep(SETTLE_S)
     return Interval(sorted(probes.entries), seconds)

@@ -117,7 +117,7 @@ class FillingIn:
         self.asking = Asking(parts.notes)
         self._owners = Owners(parts.reader, parts.deltas, parts.shards, parts.partitions, parts.elapsed_s)
         self._status = FillingStatus(0, ())
-        self._asked_s = float("-inf")
+        self._ask_at_s = 0.0
         self._history, self._pace = parts.history, Pace()
         self._lost_for_good: Mapping[int, int] = {}
         """Shards that began anew while there is no history to fill in."""
@@ -319,17 +319,17 @@ class FillingIn:
 
     async def _until_free(self) -> None:
         """Wait while it is to rest, and as long as its pace demands. Raises _Stopped."""
+        if self._parts.elapsed_s() < self._ask_at_s and not self._pace.wait_s(self._parts.elapsed_s()):
+            return
         status = self._status
         while True:
-            if self._parts.elapsed_s() - self._asked_s < ASKED_S and not self._pace.wait_s(self._parts.elapsed_s()):
-                return
             await self._look()
             is_paused = await self.asking.is_paused()
             waits_for = "muster backfill resume" if is_paused else ""
             await self._note(msgspec.structs.replace(status, waits_for=waits_for))
             wait_s = LOOK_S if is_paused else self._pace.wait_s(self._parts.elapsed_s())
-            self._asked_s = float("-inf") if is_paused else self._parts.elapsed_s()
-            if not is_paused and not wait_s:
+            if not wait_s:
+                self._ask_at_s = self._parts.elapsed_s() + ASKED_S
                 return
             await asyncio.sleep(min(wait_s, LOOK_S))
 
