@@ -13,15 +13,18 @@ from cohort_store.errors import Crash
 
 NEVER = 2**30
 GARBAGE_THRESHOLDS = (20_000, NEVER, NEVER)
-"""The collector's: so many objects that are new and held, and then no more; see `run_until_signalled`."""
+"""The collector's: so many more objects that are held than at the last look, and then no more; see below."""
+LOOK_S = 0.1
+"""Where as many are let go as come to be, their number says nothing, and those that are new pile up for seconds."""
 
 
 def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
     """Run `main` on uvloop until it ends, or SIGTERM or SIGINT cancels it. Its exceptions end the process.
 
-    The garbage collector looks at objects once, when they are new, and a millisecond or two at a time. What is held for
-    longer (a hundred thousand records) it never looks at again: a second and more would pass meanwhile in which nothing
-    is folded, for cycles that hardly come about and do not live that long.
+    The garbage collector looks at objects once, when they are new, and a few milliseconds at a time: often where few
+    come to be, and by their number where many do. What is held for longer (a hundred thousand records) it never looks
+    at again: a second and more would pass meanwhile in which nothing is folded, for cycles that hardly come about and
+    do not live that long.
     """
     import uvloop
 
@@ -37,6 +40,7 @@ def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
 
 async def _cancellable(main: Callable[[], Awaitable[None]]) -> None:
     task = asyncio.ensure_future(main())
+    looking = asyncio.create_task(_look_for_garbage())
     loop = asyncio.get_running_loop()
     is_told = False
 
@@ -52,3 +56,11 @@ async def _cancellable(main: Callable[[], Awaitable[None]]) -> None:
     except asyncio.CancelledError as error:
         if not is_told:
             raise Crash("cancelled by nobody: a library let the end of a task of its own through") from error
+    finally:
+        looking.cancel()
+
+
+async def _look_for_garbage() -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        gc.collect(0)
