@@ -168,10 +168,12 @@ class Owner:
                 self.lost.add(number)
                 continue
             works += partition.take(messages, self._elapsed_ms())
+        taken = works
         while works:
             lanes = LANES if len(works) >= LANES * LANE_SHARDS_MIN else 1
             rests = await together(self._round(works[lane::lanes]) for lane in range(lanes))
             works = [work for rest in rests for work in rest if work.has_input]
+        self._let_go_of_seeded(taken)
         self._evict()
 
     async def tick(self, *, is_idle: bool = True) -> None:
@@ -329,6 +331,13 @@ class Owner:
     def held(self) -> list[Partition]:
         """The partitions that are not lost: in a lost one, input was taken that was not folded."""
         return [partition for number, partition in self.partitions.items() if number not in self.lost]
+
+    def _let_go_of_seeded(self, works: Sequence[Work]) -> None:
+        """Forget the records of whom seeds alone tell: those come once, and what live events need would make way."""
+        for work in works:
+            records = self.partitions[self.partition_of(work.shard)].records
+            for subject in work.seeded:
+                records.pop(subject, None)
 
     def _evict(self) -> None:
         """Keep the records in memory within their bound, the oldest loaded going first. Not while a round is on."""

@@ -167,6 +167,17 @@ async def test_the_records_kept_in_memory_never_change_what_is_written(records_c
     assert len(owner.partitions[0].records) <= records_cached_max
 
 
+async def test_history_that_is_filled_in_takes_no_memory_from_whom_live_events_tell() -> None:
+    setting = Setting()
+    owner = await setting.owner()
+    await owner.fold(setting.received(setting.bought(1)))
+    ((received,),) = setting.received(setting.bought(2)).values()
+    seeds = received._replace(message=received.message._replace(is_seeds=True, marks=()))
+    await owner.fold({0: [seeds, *setting.received(setting.bought(3))[0]]})
+    assert await setting.handles(2), "she was filled in"
+    assert set(owner.partitions[0].records) == {_person(1), _person(3)}
+
+
 @pytest.mark.parametrize("records_cached_max", [0, 1_000])
 async def test_a_sweep_in_several_commits_keeps_every_record(
     records_cached_max: int, monkeypatch: pytest.MonkeyPatch
