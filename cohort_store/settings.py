@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Persons of whom ClickHouse reduces the history at a time; halved by itself where memory is short.",
     )
+    backfill_rows_per_s: int = Field(
+        0,
+        ge=0,
+        description="Rows a second that ClickHouse reads for a backfill, at most; 0: no bound. `muster up`: 1,000,000.",
+    )
     backfill_memory_bytes: int = Field(
         2_147_483_648, ge=67_108_864, description="Memory of ClickHouse that a query of a backfill may take."
     )

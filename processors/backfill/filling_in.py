@@ -154,7 +154,8 @@ class FillingIn:
         begins: dict[int, int | None] = dict.fromkeys(handles)
         is_everywhere = True
         if asking:
-            self._history = self._parts.history.read_as(run.reading if run else Reading())
+            reading = run.reading if run else Reading()
+            self._history = self._parts.history.read_as(reading._replace(hurries=bool(began)))
             self._pace = Pace(run.persons_per_s if run else None, hurries=bool(began))
             await self._begin(registry, handles, began, run)
             # A version that awaits its history awaits it in every shard.

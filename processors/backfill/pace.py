@@ -14,7 +14,7 @@ PIECE_PERSONS = 1_000
 """Persons who are sent at a time, at most."""
 LIVE_PIECE_PERSONS = 25
 """The same where live events wait behind them: an owner takes a millisecond or two for these."""
-REST = 1.5
+REST = 2.0
 """How long owners rest from seeds, in the time that the last ones took: a history of 100,000 persons takes minutes."""
 REST_S_MAX = 0.5
 """So that seeds get their share where owners are that busy."""

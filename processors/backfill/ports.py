@@ -44,6 +44,8 @@ class Reading(NamedTuple):
     """Only events at or after that instant; None: all."""
     max_threads: int | None = None
     """Threads that a question may take; None: as configured."""
+    hurries: bool = False
+    """At no bounded rate, whatever is configured."""
 
 
 class TooLarge(Retry):

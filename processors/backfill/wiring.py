@@ -16,7 +16,8 @@ from processors.kafka.archived import ArchivedOffsets
 def history_of(settings: Settings) -> SeedHistory:
     """The tables that the settings describe."""
     threads, memory_bytes = settings.backfill_threads, settings.backfill_memory_bytes
-    return SeedHistory(settings.clickhouse, threads, memory_bytes, source_of(settings))
+    rows_per_s = settings.backfill_rows_per_s
+    return SeedHistory(settings.clickhouse, threads, memory_bytes, source_of(settings), rows_per_s=rows_per_s)
 
 
 def archived_of(settings: Settings, source: HistorySource) -> Archived:

@@ -49,7 +49,7 @@ class PlannedRead(NamedTuple):
 
 
 class SeedHistory:
-    """A source's events. ClickHouse is held to so many threads, and so many bytes of memory."""
+    """A source's events. ClickHouse is held to so many threads and bytes of memory, and rows a second (0: any)."""
 
     def __init__(
         self,
@@ -58,23 +58,28 @@ class SeedHistory:
         memory_bytes: int,
         source: HistorySource = ARCHIVE,
         since_ms: int | None = None,
+        rows_per_s: int = 0,
     ) -> None:
         """`since_ms`: `persons` and `seeds` are of events from then on. Whose each distinct id is all events say."""
         self._url = url
         self._source = source
         self._since_ms = since_ms
-        self._threads, self._memory_bytes = threads, memory_bytes
+        self._threads, self._memory_bytes, self._rows_per_s = threads, memory_bytes, rows_per_s
         self._limits = {
             "max_threads": threads,
             "max_memory_usage": memory_bytes,
             "max_bytes_before_external_group_by": memory_bytes // 2,
+            "max_execution_speed": rows_per_s,
+            # By itself ClickHouse reads at full speed for ten seconds, before it looks.
+            "timeout_before_checking_execution_speed": 0,
             "output_format_json_quote_64bit_integers": 0,
         }
 
     def read_as(self, reading: Reading) -> SeedHistory:
         """The same table, read in that way."""
         threads = self._threads if reading.max_threads is None else reading.max_threads
-        return SeedHistory(self._url, threads, self._memory_bytes, self._source, reading.since_ms)
+        rows_per_s = 0 if reading.hurries else self._rows_per_s
+        return SeedHistory(self._url, threads, self._memory_bytes, self._source, reading.since_ms, rows_per_s)
 
     async def is_there(self) -> bool:
         """Whether an archive has made its table; of other tables, that they are as described. Raises BadHistory."""

@@ -26,6 +26,8 @@ from processors.up.configuration import CONFIGURATION_FILE, environment_of, writ
 from processors.up.supervisor import Supervisor
 
 STOP_DEADLINE_S = 5.0
+BESIDE_LIVE_EVENTS: dict[str, Any] = {"backfill_rows_per_s": 1_000_000, "backfill_part_persons": 10_000}
+"""ClickHouse reads in small bits with pauses: live events share the processors with it. What is set counts instead."""
 """What a role gets to end by itself; everything that it did not commit is read again at the next start."""
 
 
@@ -114,6 +116,7 @@ class Installation:
         self._column.start()
         self.settings = Settings(
             **{
+                **{n: v for n, v in BESIDE_LIVE_EVENTS.items() if n not in self.settings.model_fields_set},
                 **self._chosen,
                 **self._column.addresses,
                 **self._http_ports(),

@@ -96,7 +96,7 @@ class ArchivedPast:
                 yield [Pair(distinct_id, person, event.time_ms)]
 
     def read_as(self, reading: Reading) -> ArchivedPast:
-        assert reading == Reading(), "no run is asked for"
+        assert reading._replace(hurries=False) == Reading(), "no run is asked for"
         return self
 
     async def awaited(self, activations: Mapping[Source, int], since_ms: int) -> str:  # noqa: ARG002 - the port's

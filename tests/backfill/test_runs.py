@@ -18,7 +18,7 @@ from cohort_store.plans import compile_plan
 from cohort_store.registry import CohortVersion, Fill, Registry
 from processors.backfill.asking import ASKED_NOTE, TAKEN_NOTE, Asked, Asking, Ended, Outcome
 from processors.backfill.filling_in import FillingIn, noted_status
-from processors.backfill.ports import Part, Seed
+from processors.backfill.ports import Part, Reading, Seed
 from processors.backfill.wanted import Wanted, of_any_time, wanted
 from processors.control.history_turns import fill_in, stop_what_is_cancelled
 from processors.router.progress import Source
@@ -160,7 +160,7 @@ async def test_a_run_reads_as_it_was_asked_to_and_tells_how_it_ended() -> None:
     since_ms = START + 22
     await control.ask(since_ms=since_ms, max_threads=3)
     await control.turn()
-    assert set(control.world.read[len(PEOPLE) :]) == {(since_ms, 3)}
+    assert set(control.world.read[len(PEOPLE) :]) == {Reading(since_ms, 3)}
     assert await control.asking.ended() == Ended("run", Outcome.DONE, 2)
     assert await control.asking.asked() is None
     assert (control.version().activated_ms, control.version().backfilled) == (0, True), "it stays as it was"
@@ -193,10 +193,10 @@ async def test_what_is_filled_in_by_itself_comes_before_a_run_and_is_read_whole(
     await control.change(lambda registry: registry)
     control.world.read.clear()
     await control.turn()
-    assert {since for since, _ in control.world.read} == {None}
+    assert {reading.since_ms for reading in control.world.read} == {None}
     assert await control.asking.ended() is None
     await control.turn()
-    assert {since for since, _ in control.world.read} == {None, START + 22}
+    assert {reading.since_ms for reading in control.world.read} == {None, START + 22}
     assert await control.asking.ended() == Ended("run", Outcome.DONE, 2)
 
 
@@ -217,7 +217,7 @@ async def test_a_run_that_was_killed_goes_on_as_it_was_asked_for() -> None:
     control.filling = control.world.filling_in()
     await control.turn()
     assert control.world.parts_read == [0, 1, 1, 2]
-    assert {since for since, _ in control.world.read[len(PEOPLE) :]} == {START}
+    assert {reading.since_ms for reading in control.world.read[len(PEOPLE) :]} == {START}
 
 
 async def test_a_run_can_be_withdrawn_until_it_is_taken_up_and_not_from_then_on() -> None:
@@ -249,7 +249,7 @@ async def test_a_run_that_is_withdrawn_in_the_moment_in_which_it_is_taken_up_is_
     assert control.version().fill is Fill.ONCE, "nothing was asked of the registry"
     assert not await control.asking.withdraw(run), "and who withdraws it finds that, and asks again"
     await control.turn()
-    assert set(control.world.read[len(PEOPLE) :]) == {(START + 22, None)}
+    assert set(control.world.read[len(PEOPLE) :]) == {Reading(START + 22)}
 
 
 async def test_an_end_that_was_told_is_not_begun_once_more() -> None:

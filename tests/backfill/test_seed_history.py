@@ -61,6 +61,22 @@ async def test_whose_a_distinct_id_is_may_have_been_said_before_that_instant(cli
     assert await seeded(history.read_as(Reading(since_ms=NOW - DAY_MS))) == {"ann": [TIMES[3]]}
 
 
+async def test_clickhouse_reads_no_faster_than_is_configured_but_where_it_hurries(clickhouse: ClickHouse) -> None:
+    url = f"http://{clickhouse.host}:{clickhouse.port}/{clickhouse.database}"
+    history = SeedHistory(url, 1, 2**30, rows_per_s=5_000)
+    assert await bounds_of(history) == [5_000, 0.0], "from the first row on"
+    assert await bounds_of(history.read_as(Reading(max_threads=3))) == [5_000, 0.0]
+    assert (await bounds_of(history.read_as(Reading(hurries=True))))[0] == 0
+
+
+async def bounds_of(history: SeedHistory) -> list[float]:
+    """What holds a statement of its: rows a second, and from which second on."""
+    names = ("max_execution_speed", "timeout_before_checking_execution_speed")
+    sql = f"SELECT {', '.join(f'toFloat64(getSetting({name!r}))' for name in names)}"
+    ((found,),) = [rows async for rows in history.rows(sql, {}, list[float])]
+    return found
+
+
 async def test_a_run_may_take_other_threads_than_are_configured(clickhouse: ClickHouse) -> None:
     history = (await filled(clickhouse, [{"person": "ann", "time": TIMES[3]}])).read_as(Reading(max_threads=3))
     assert await seeded(history) == {"ann": [TIMES[3]]}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from cohort_store.durations import format_instant, parse_instant_ms
 from cohort_store.settings import Settings
 from processors.cli.application import run
 from processors.roles import WIRINGS
+from processors.up.configuration import CONFIGURATION_FILE
+from processors.up.installation import BESIDE_LIVE_EVENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOP = ROOT / "examples" / "shop"
@@ -103,7 +106,7 @@ def start(folder: Path, before: str = "", **chosen: str) -> Up:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    running = start(tmp_path_factory.mktemp("up"))
+    running = start(tmp_path_factory.mktemp("up"), MUSTER_BACKFILL_PART_PERSONS="777")
     yield running
     running.process.terminate()
     running.process.wait(END_S_MAX)
@@ -162,6 +165,12 @@ def alive(pids: set[int]) -> set[int]:
 
 def test_every_part_and_role_has_an_address(up: Up) -> None:
     assert set(up.addresses) == {"broker", "view", "history", *WIRINGS}
+
+
+def test_a_backfill_is_bounded_as_on_shared_processors_and_as_is_set(up: Up) -> None:
+    settings = tomllib.loads((up.folder / "muster-data" / CONFIGURATION_FILE).read_text())
+    bounds = {name: settings[name] for name in BESIDE_LIVE_EVENTS}
+    assert bounds == {**BESIDE_LIVE_EVENTS, "backfill_part_persons": 777}
 
 
 def test_doctor_finds_everything_well(shop: Up) -> None:
