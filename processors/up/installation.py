@@ -26,9 +26,9 @@ from processors.up.configuration import CONFIGURATION_FILE, environment_of, writ
 from processors.up.supervisor import Supervisor
 
 STOP_DEADLINE_S = 5.0
+"""What a role gets to end by itself; everything that it did not commit is read again at the next start."""
 BESIDE_LIVE_EVENTS: dict[str, Any] = {"backfill_rows_per_s": 1_000_000, "backfill_part_persons": 10_000}
 """ClickHouse reads in small bits with pauses: live events share the processors with it. What is set counts instead."""
-"""What a role gets to end by itself; everything that it did not commit is read again at the next start."""
 
 
 @dataclass(frozen=True, slots=True)
