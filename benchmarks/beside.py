@@ -1,9 +1,10 @@
 """A backfill beside live events, and a whole rebuild.
 
-How much later live events are visible while a new cohort's history is filled in: PAIRS intervals with a backfill and
-without in turns, in one run, at a rate that is kept; the medians of the ratios of each pair count. One without lasts
-as long as the backfill before it took, so that both see what comes about once in a while. Then how long it takes from
-a FLUSHALL of Redis until every shard is whole and every member is there again.
+How much later live events are visible while a new cohort's history is filled in: INTERVAL_S of it and as long without
+in turns, in one run, at a rate that is kept. Without means paused, as `muster backfill pause` does it. Each interval
+with it is compared with the two around it, so that a machine that becomes slower or faster does not count; the median
+of these ratios does. Then how long it takes from a FLUSHALL of Redis until every shard is whole and every member is
+there again.
 
 The rate is half of the 39,500 events a second at which nothing is left of two cores for a backfill (p99 was 423 ms
 beside one, 53 without): a ratio tells of full cores alone there. The broker is Apache Kafka where it is installed: an
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +56,8 @@ from cohort_store.kafka.topics import EVENTS, REGISTRY, ensure_topics, muster_to
 from cohort_store.redis.wiring import connect_mirror, connect_reader
 from cohort_store.registry import Registry, decode_registry, encode_registry
 from cohort_store.settings import Settings
-from processors.backfill.filling_in import FillingIn, FillingParts
+from processors.backfill.asking import Asking
+from processors.backfill.filling_in import UNTIL_RESUMED, FillingIn, FillingParts, noted_status
 from processors.backfill.wiring import history_of
 from processors.clickhouse.events import CREATE_SQL
 from processors.embedded.history import EmbeddedHistory
@@ -67,22 +69,21 @@ from processors.up.installation import BESIDE_LIVE_EVENTS
 # Longer than all intervals: that probes begin to leave would make later ones unlike those before.
 RECENT = {"key": "recent", "when": {"kind": "performed", "event": "probe", "within": "1d"}}
 RATE = 20_000
-PAIRS = 5
-PERSONS = 20_000
-EVENTS_EACH = 10
-"""Of each cohort's kind; N_WANTED of them make a member."""
+PERSONS = 100_000
+EVENTS_EACH = 50
+"""All are of the cohort's kind, and N_WANTED of them make a member."""
 N_WANTED = 3
+BOUGHT = {"key": "bought", "when": {"kind": "count", "event": "bought", "op": "gte", "n": N_WANTED, "within": "30d"}}
+INTERVAL_S = 60.0
 PROBE_EVERY = 200
-RUN_IN_S = 60.0
+RUN_IN_S = 120.0
 """So long a broker on the Java machine takes less of a core from second to second."""
-SETTLE_S = 2.0
 DEADLINE_S = 600.0
-# Of each kind of event everybody has the same number, spread over 20 days.
+# Everybody has the same number of events, spread over 20 days.
 _FILL = """
 INSERT INTO events
 SELECT
-    1, concat('bought-', toString(number % {kinds:UInt64})), generateUUIDv4(), '',
-    concat('person-', toString(intDiv(number, {kinds:UInt64}) % {persons:UInt64})),
+    1, 'bought', generateUUIDv4(), '', concat('person-', toString(number % {persons:UInt64})),
     now64(3) - toIntervalSecond(60 + cityHash64(number, 1) % (20 * 86400)),
     '{"price": 12.5, "currency": "EUR", "path": "/checkout/done"}', 'past', 0, number, now64(3)
 FROM numbers({events:UInt64})
@@ -96,26 +97,30 @@ class Interval(NamedTuple):
     seconds: float
 
 
+class Pair(NamedTuple):
+    """A time with the backfill, and those around it."""
+
+    before: Interval
+    beside: Interval
+    after: Interval
+
+    def ms(self, share: float) -> tuple[float, float]:
+        """That share's latency (without, with) a backfill."""
+        return at(sorted(self.before.entries + self.after.entries), share), at(self.beside.entries, share)
+
+
 class Result(NamedTuple):
     """What one run came to."""
 
     rate: int
     broker: str
     persons: int
-    pairs: list[tuple[Interval, Interval]]
-    """(without, with) a backfill."""
+    pairs: list[Pair]
     rebuilt_s: float
     stored: int
-    expected: int
 
 
-def bought(number: int) -> dict[str, Any]:
-    """A cohort of which everybody in the history is a member; each number reads events of its own."""
-    when = {"kind": "count", "event": f"bought-{number}", "op": "gte", "n": N_WANTED, "within": "30d"}
-    return {"key": f"bought-{number}", "when": when}
-
-
-async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, *, broker: str | None = None) -> Result:
+async def measure(rate: int = RATE, persons: int = PERSONS, *, broker: str | None = None) -> Result:
     """Fill the table, let everything run in; then measure the pairs, then the rebuild."""
     broker = broker or installed_broker()
     with tempfile.TemporaryDirectory(prefix="muster-bench-history-") as name, EmbeddedHistory(Path(name)) as history:
@@ -123,7 +128,7 @@ async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, 
         url = f"http://{history.host}:{history.port}"
         client = await connect(url)
         await client.command(CREATE_SQL)
-        await client.command(_FILL, {"events": persons * EVENTS_EACH * pairs, "persons": persons, "kinds": pairs})
+        await client.command(_FILL, {"events": persons * EVENTS_EACH, "persons": persons})
         await client.close()
         with embedded({"partitions": PARTITIONS, "clickhouse": url, **BESIDE_LIVE_EVENTS}, broker=broker) as bench:
             await ensure_topics(bench.settings.kafka, muster_topics(PARTITIONS))
@@ -131,43 +136,57 @@ async def measure(rate: int = RATE, persons: int = PERSONS, pairs: int = PAIRS, 
                 run = _Run(bench, stack)
                 await run.define(RECENT, COHORT)
                 run.start()
-                load = Load(Producer({"bootstrap.servers": bench.settings.kafka, "linger.ms": LINGER_MS}), run.probes)
+                load = Load(
+                    Producer({"bootstrap.servers": bench.settings.kafka, "linger.ms": LINGER_MS}),
+                    Probes(run.registry.team(1).cohorts[0].versions[0].handle),
+                )
                 pin(os.getpid(), OTHER_CORE)
                 stack.callback(load.producer.flush, DEADLINE_S)
                 await warm_up(load, run.reader)
                 await run.fill()
-                await _interval(run, load, rate, _for_s(RUN_IN_S))
-                found: list[tuple[Interval, Interval]] = []
-                for number in range(pairs):
-                    await run.define(bought(number))
-                    beside = await _interval(run, load, rate, asyncio.create_task(run.fill()))
-                    found.append((await _interval(run, load, rate, _for_s(beside.seconds)), beside))
+                pairs = await _pairs(run, load, rate)
                 rebuilt_s = await run.rebuild(persons)
-                handles = [cohort.versions[-1].handle for cohort in run.registry.team(1).cohorts[2:]]
-                stored = sum(await run.reader.sizes(handles))
-                return Result(rate, broker, persons, found, rebuilt_s, stored, persons * pairs)
+                return Result(rate, broker, persons, pairs, rebuilt_s, await run.members())
 
 
-def _for_s(seconds: float) -> asyncio.Task[None]:
-    return asyncio.create_task(asyncio.sleep(seconds))
-
-
-async def _interval(run: _Run, load: Load, rate: int, until: asyncio.Task[None]) -> Interval:
-    """Keep the rate until that is done; then wait for whoever is still to be seen."""
-    probes = load.probes = Probes(run.probes.handle, watches_exits=False)
+async def _pairs(run: _Run, load: Load, rate: int) -> list[Pair]:
+    """Define the cohort once everything has run in, and fill it in by turns until it is done."""
     load.count = 0
+    sending = asyncio.create_task(keep_sending(load, rate, lambda _: False, probe_every=PROBE_EVERY))
+    try:
+        await _interval(run, load, asyncio.sleep(RUN_IN_S))
+        found: list[Pair] = []
+        before = await _interval(run, load, asyncio.sleep(INTERVAL_S))
+        await run.define(BOUGHT)
+        filling = asyncio.create_task(run.fill())
+        while not filling.done():
+            beside = await _interval(run, load, run.fill_for(INTERVAL_S, filling))
+            after = await _interval(run, load, asyncio.sleep(beside.seconds))
+            found.append(Pair(before, beside, after))
+            before = after
+            if sending.done():
+                await sending  # It failed.
+        await filling
+        return found
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
+
+
+async def _interval(run: _Run, load: Load, lasts: Coroutine[Any, Any, None]) -> Interval:
+    """Look at probes while that lasts; then wait for whoever is still to be seen. Events come all the time."""
+    probes = load.probes = Probes(load.probes.handle, watches_exits=False)
     began = time.perf_counter()
-    sending = asyncio.create_task(keep_sending(load, rate, lambda _: until.done(), probe_every=PROBE_EVERY))
-    while not (sending.done() and not probes.waiting):
+    lasting = asyncio.create_task(lasts)
+    while probes.waiting or load.probes is probes:
         await probes.look(run.reader)
         await asyncio.sleep(POLL_S)
+        if lasting.done() and load.probes is probes:
+            await lasting
+            load.probes = Probes(probes.handle)
         if time.perf_counter() - began > DEADLINE_S:
             raise RuntimeError(f"{len(probes.waiting)} probes were not seen within {DEADLINE_S} s")
-    await sending
-    await until
-    seconds = time.perf_counter() - began
-    await asyncio.sleep(SETTLE_S)
-    return Interval(sorted(probes.entries), seconds)
+    return Interval(sorted(probes.entries), time.perf_counter() - began)
 
 
 class _Run:
@@ -182,7 +201,6 @@ class _Run:
         stack.push_async_callback(self.mirror.aclose)
         self._cohorts: list[dict[str, Any]] = []
         self._filler: asyncio.subprocess.Process | None = None
-        self.probes = Probes(0)
 
     def start(self) -> None:
         bench = self.bench
@@ -197,7 +215,6 @@ class _Run:
         parsed = [parse_cohort(each) for each in self._cohorts]
         self.registry = assign(self.registry, parsed, {}, applied="bench", now=int(time.time() * 1e3))
         await self._publish()
-        self.probes = Probes(self.registry.team(1).cohorts[0].versions[0].handle)
 
     async def _publish(self) -> None:
         encoded = encode_registry(self.registry)
@@ -218,6 +235,23 @@ class _Run:
         begins = {int(handle): begins for handle, begins in msgspec.json.decode(answer).items()}
         self.registry = backfill(self.registry, begins)
         await self._publish()
+
+    async def fill_for(self, seconds: float, filling: asyncio.Task[None]) -> None:
+        """Let it go on for so long, or until it is done; it rests then."""
+        asking = Asking(self.mirror)
+        await asking.pause(False)
+        await asyncio.wait([filling], timeout=seconds)
+        await asking.pause(True)
+        while not filling.done():
+            status = await noted_status(self.mirror)
+            if status is not None and status.waits_for == UNTIL_RESUMED:
+                return
+            await asyncio.sleep(POLL_S)
+        await asking.pause(False)
+
+    async def members(self) -> int:
+        """Who is in the cohort that was filled in."""
+        return sum(await self.reader.sizes([self.registry.team(1).cohorts[-1].versions[-1].handle]))
 
     async def _start_filler(self) -> asyncio.subprocess.Process:
         self._filler = filler = await asyncio.create_subprocess_exec(
@@ -243,13 +277,12 @@ class _Run:
             client.flushall()
         began = time.perf_counter()
         await self.mirror.publish(encode_registry(self.registry), self.registry.version)
-        handle = self.registry.team(1).cohorts[-1].versions[-1].handle
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 await self.fill()
                 positions = await self.reader.positions(range(settings.shards))
                 is_whole = len(positions) == settings.shards and not any(p.warm_from_ms for p in positions.values())
-                if is_whole and (await self.reader.sizes([handle]))[0] >= persons:
+                if is_whole and await self.members() >= persons:
                     return time.perf_counter() - began
                 await asyncio.sleep(0.2)
 
@@ -290,14 +323,13 @@ def report(found: Result) -> None:
         f"core, ClickHouse (chDB), broker {BROKERS[found.broker]}, Valkey, the backfill and load on the other"
     )
     for share, name in ((0.5, "p50"), (0.99, "p99")):
-        pairs = [(at(without.entries, share), at(beside.entries, share)) for without, beside in found.pairs]
+        pairs = [pair.ms(share) for pair in found.pairs]
         shown = ", ".join(f"{without:.0f} → {beside:.0f}" for without, beside in pairs)
         ratio = statistics.median(beside / without for without, beside in pairs)
         print(f"  event to visible membership, {name}: {ratio:.2f} of that without (goal 1.2); ms: {shown}")
-    took = ", ".join(f"{beside.seconds:.0f}" for _, beside in found.pairs)
-    print(f"  the backfills took {took} s")
+    print(f"  the backfill took {sum(pair.beside.seconds for pair in found.pairs):.0f} s")
     print(f"  from FLUSHALL to complete membership: {found.rebuilt_s:.1f} s")
-    print(f"  members {found.stored:,} of {found.expected:,}")
+    print(f"  members {found.stored:,} of {found.persons:,}")
 
 
 if __name__ == "__main__":
@@ -305,10 +337,9 @@ if __name__ == "__main__":
     broker_argument(chooser, default=installed_broker())
     chooser.add_argument("--rate", type=int, default=RATE, help=f"events a second; default: {RATE:,}")
     chooser.add_argument("--persons", type=int, default=PERSONS)
-    chooser.add_argument("--pairs", type=int, default=PAIRS)
     chooser.add_argument("--fill", action="store_true", help="be the process that fills in")
     chosen = chooser.parse_args()
     if chosen.fill:
         asyncio.run(fill_on_demand(Settings()))
     else:
-        report(asyncio.run(measure(chosen.rate, chosen.persons, chosen.pairs, broker=chosen.broker)))
+        report(asyncio.run(measure(chosen.rate, chosen.persons, broker=chosen.broker)))

@@ -65,6 +65,8 @@ from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
 
 NOTE = "backfill"
+UNTIL_RESUMED = "muster backfill resume"
+"""What it waits for while it is to rest."""
 ASKED_S = 0.1
 """Whether it is to rest is not asked for each of many small pieces."""
 
@@ -326,7 +328,7 @@ class FillingIn:
         while True:
             await self._look()
             is_paused = await self.asking.is_paused()
-            waits_for = "muster backfill resume" if is_paused else ""
+            waits_for = UNTIL_RESUMED if is_paused else ""
             await self._note(msgspec.structs.replace(status, waits_for=waits_for))
             wait_s = LOOK_S if is_paused else self._pace.wait_s(self._parts.elapsed_s())
             if not wait_s:
