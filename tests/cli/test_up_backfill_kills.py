@@ -16,8 +16,12 @@ from tests.cli.test_up import END_S_MAX, Up, eventually, start, stored
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
-PERSONS, PART_PERSONS = 6_000, 50
+PERSONS, PART_PERSONS = 6_000, 25
 KILLS = 20
+AT_WORK_S_MAX = 1.0
+"""So long at most a process goes on before it is killed: many parts are left then after the last kill."""
+WHOLE_S_MAX = 180.0
+"""What all parts take with another's tests beside."""
 AT_ONCE = "from processors.up import supervisor; supervisor.BACKOFF_MAX_S = 0.2"
 """However often a process ended, it is started again."""
 NOW = datetime.now(UTC)
@@ -69,20 +73,19 @@ def test_a_backfill_that_is_killed_again_and_again_goes_on_and_ends_as_one_that_
     file = up.folder / "cohorts.json"
     file.write_text(json.dumps({"cohorts": [BUYERS]}))
     assert up.muster("apply", str(file)).returncode == 0
-    eventually(lambda: (part(up) or 0) > 0)
     reached = [0]
     for _ in range(KILLS):
-        before = part(up)
-        if before is None:
-            break
-        reached.append(before)
+        # In the midst of its work: one that is killed while it starts reads nothing twice.
+        eventually(lambda: part(up) != reached[-1], WHOLE_S_MAX)
+        time.sleep(chance.uniform(0, AT_WORK_S_MAX))
         pid = control(up)
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
-        eventually(lambda: control(up) not in (None, pid))  # noqa: B023
-        time.sleep(chance.uniform(0, 4))
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        before = part(up)
+        assert before is not None, f"it was done before {KILLS} kills"
+        reached.append(before)
     assert reached == sorted(reached), "it began anew"
-    eventually(lambda: part(up) is None and stored(up, "buyers") == PERSONS // 2)
+    eventually(lambda: part(up) is None and stored(up, "buyers") == PERSONS // 2, WHOLE_S_MAX)
     (status,) = up.answer("status")["cohorts"]
     assert status["state"] in ("ready", "warming")
     assert status["complete_from_ms"] < int((NOW - timedelta(days=1)).timestamp() * 1_000)
