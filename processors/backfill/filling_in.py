@@ -8,7 +8,7 @@ read once it holds everything before. What both have is the same entry twice.
 its instant on: a store that lost its last seconds is then still behind it.
 
 **Live events wait for few seeds at a time**: those go into the same topic, of few shards, and the next are sent when
-owners have folded them, and had a rest from it (pace.py).
+owners have folded them, and had a rest from it; where none come in, owners have the next ones before (pace.py).
 
 **Whose each distinct id is** goes before a team's first seeds: what told it came, as a rule, before anything was
 defined that routers would have read it for.
@@ -119,6 +119,8 @@ class FillingIn:
         self.asking = Asking(parts.notes)
         self._owners = Owners(parts.reader, parts.deltas, parts.shards, parts.partitions, parts.elapsed_s)
         self._status = FillingStatus(0, ())
+        self._unfolded: list[tuple[Mapping[int, int], set[int]]] = []
+        """The pieces that were sent and not waited for: behind which offsets, and the shards of each."""
         self._ask_at_s = 0.0
         self._history, self._pace = parts.history, Pace()
         self._lost_for_good: Mapping[int, int] = {}
@@ -134,7 +136,7 @@ class FillingIn:
         Returns when every shard has folded all of it, and at once with nothing where there is no history, or where
         somebody asks that it be cancelled. Raises Retry; what was sent by then is noted.
         """
-        self._status = FillingStatus(registry.version, ())
+        self._status, self._unfolded = FillingStatus(registry.version, ()), []
         try:
             self.has_history = self.has_history or await self._unless_stopped(self._parts.history.is_there())
             return await self._fill(registry, asked) if self.has_history else Filled()
@@ -312,7 +314,9 @@ class FillingIn:
             behind.update(sent)
             count += packer.count
             # Those alone that had something to fold: the others tell where they are twice a second.
-            await self._until_folded(sent, of_piece)
+            self._unfolded.append((sent, of_piece))
+            while len(self._unfolded) > self._pace.pieces_ahead:
+                await self._until_folded(*self._unfolded.pop(0))
             await asyncio.sleep(self._pace.rest_s(parts.elapsed_s() - sent_s))
             if parts.elapsed_s() - noted_s >= LOOK_S:
                 noted_s = parts.elapsed_s()

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from processors.backfill.traffic import Traffic
 
-PIECE_PERSONS = 1_000
+PIECE_PERSONS = 2_000
 """Persons who are sent at a time, at most."""
+PIECES_AHEAD = 2
+"""Pieces that are sent before those in front of them are folded: neither side waits for the other then."""
 LIVE_PIECE_PERSONS = 25
 """The same where live events wait behind them: an owner takes a millisecond or two for these."""
 REST = 2.0
@@ -38,6 +40,11 @@ class Pace:
         """How many to send at a time: no more than a second's."""
         most = LIVE_PIECE_PERSONS if self._yields else PIECE_PERSONS
         return min(most, PIECE_PERSONS, self._persons_per_s or most)
+
+    @property
+    def pieces_ahead(self) -> int:
+        """How many are sent before those in front of them are folded."""
+        return 0 if self._yields else PIECES_AHEAD
 
     @property
     def _yields(self) -> bool:

@@ -21,7 +21,7 @@ from cohort_store.memory import MemoryMirror, MemoryStore
 from cohort_store.plans import TeamPlan, compile_plan
 from cohort_store.registry import Registry
 from cohort_store.subjects import PERSON, Subject
-from processors.backfill import filling_in, owners, pace
+from processors.backfill import filling_in, owners, pace, traffic
 from processors.backfill.asking import PAUSED_NOTE
 from processors.backfill.filling_in import Filled, FillingIn, FillingParts
 from processors.backfill.ports import Pair, Part, Reading, Seed
@@ -206,6 +206,33 @@ class World:
         return {partition: self.offsets[partition] for partition in partitions}
 
 
+class Behind(World):
+    """An owner who folds one message after the other, each a while after it was sent."""
+
+    def __init__(self, cohorts: Cohorts, people: Sequence[Sequence[Event]]) -> None:
+        super().__init__(cohorts, people)
+        self.log: list[tuple[int, DeltaMessage]] = []
+        self.most = 0
+        """Messages that were not folded yet, at most."""
+
+    async def send(self, messages: Sequence[Packed]) -> dict[int, int]:
+        self.log += [(partition, decode_message(value)) for partition, value in messages]
+        self.most = max(self.most, len(self.log))
+        return await self.ends({partition for partition, _ in messages})
+
+    async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        waiting = [partition for partition, _ in self.log]
+        return {partition: self.offsets[partition] + waiting.count(partition) for partition in partitions}
+
+    async def work(self) -> None:
+        """For ever."""
+        while True:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if self.log:
+                await self.fold(*self.log.pop(0))
+
+
 def with_sources(registry: Registry) -> Registry:
     return msgspec.structs.replace(registry, sources={SOURCE.topic: (SOURCE.partition,)})
 
@@ -348,6 +375,21 @@ async def test_shards_that_began_anew_get_everything_again_and_are_told_that_the
     assert {position.warm_from_ms for position in positions.values()} == {0}
     assert {reading.hurries for reading in world.read} == {True}, "they answer nothing until then"
     assert await world.filling_in().fill(world.registry) == Filled()
+
+
+@pytest.mark.parametrize(("hurries", "most"), [(True, 1 + pace.PIECES_AHEAD), (False, 1)])
+async def test_owners_have_the_next_pieces_before_they_folded_one_and_no_more_where_live_events_wait(
+    hurries: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One part is one piece here: were each part's alone counted, all would be sent at once."""
+    monkeypatch.setattr(traffic, "LIVE_MESSAGES_A_S", 0.0)
+    world = Behind(BUYERS, [bought(20, 21)] * 20)
+    await world.adopt(is_new=not hurries)
+    working = asyncio.create_task(world.work())
+    await world.fill()
+    working.cancel()
+    assert [await world.members(number) for number in range(20)] == [{"buyers": True}] * 20
+    assert world.most == most
 
 
 async def test_only_the_shards_that_began_anew_get_it() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.backfill import pace as rules
-from processors.backfill.pace import LIVE_PIECE_PERSONS, PIECE_PERSONS, Pace
+from processors.backfill.pace import LIVE_PIECE_PERSONS, PIECE_PERSONS, PIECES_AHEAD, Pace
 from processors.backfill.ports import FillingStatus
 from processors.backfill.progress import Progress, share_of
 from processors.backfill.traffic import LIVE_MESSAGES_A_S, Traffic
@@ -35,7 +35,7 @@ def test_a_rest_is_not_made_up_for() -> None:
 
 
 def test_a_piece_is_no_more_than_a_second_has() -> None:
-    assert [Pace(rate, hurries=True).piece_persons for rate in (1, 999, 1_000, 5_000)] == [1, 999, 1_000, 1_000]
+    assert [Pace(rate, hurries=True).piece_persons for rate in (1, 1_999, 2_000, 5_000)] == [1, 1_999, 2_000, 2_000]
     few = LIVE_PIECE_PERSONS
     assert [Pace(rate).piece_persons for rate in (1, few - 1, few, 5_000)] == [1, few - 1, few, few]
 
@@ -44,15 +44,18 @@ def test_seeds_are_few_at_a_time_and_rest_where_live_events_wait_behind_them(mon
     monkeypatch.setattr(rules, "REST", 0.5)
     pace = Pace()
     assert (pace.piece_persons, pace.rest_s(0.1)) == (LIVE_PIECE_PERSONS, 0.05), "nothing is known of them yet"
+    assert pace.pieces_ahead == 0
     pace.traffic.sent({0: 10}, {0: 1}, 0.0)
     pace.traffic.sent({0: 11}, {0: 1}, 1.0)
-    assert (pace.piece_persons, pace.rest_s(0.1)) == (PIECE_PERSONS, 0.0)
+    assert (pace.piece_persons, pace.pieces_ahead, pace.rest_s(0.1)) == (PIECE_PERSONS, PIECES_AHEAD, 0.0)
     pace.traffic.sent({0: 62}, {0: 1}, 2.0)
-    assert (pace.piece_persons, pace.rest_s(60.0)) == (LIVE_PIECE_PERSONS, rules.REST_S_MAX)
+    assert (pace.piece_persons, pace.pieces_ahead) == (LIVE_PIECE_PERSONS, 0)
+    assert pace.rest_s(60.0) == rules.REST_S_MAX
 
 
 def test_what_shards_lost_is_sent_in_many_at_a_time_and_without_a_rest() -> None:
-    assert (Pace(hurries=True).piece_persons, Pace(hurries=True).rest_s(0.1)) == (PIECE_PERSONS, 0.0)
+    pace = Pace(hurries=True)
+    assert (pace.piece_persons, pace.pieces_ahead, pace.rest_s(0.1)) == (PIECE_PERSONS, PIECES_AHEAD, 0.0)
 
 
 @pytest.mark.parametrize(("others", "is_live"), [(9, False), (10, True), (11, True)])
