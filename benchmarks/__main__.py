@@ -38,7 +38,7 @@ def main() -> None:
     worst_person.report(worst_person.measure())
     members.report(members.measure())
     backfill.report(asyncio.run(backfill.measure()))
-    reconcile.report(asyncio.run(reconcile.measure(1_000_000, 20_000)))
+    reconcile.report(asyncio.run(reconcile.measure()))
     beside.report(asyncio.run(beside.measure()))
     if taken.wrong:
         sys.exit(f"ingest: {taken.wrong} wrong members: the figures do not count")
