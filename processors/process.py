@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from cohort_store.errors import Crash
+from cohort_store.kafka import clients
 
 NEVER = 2**30
 GARBAGE_THRESHOLDS = (20_000, NEVER, NEVER)
@@ -28,6 +29,7 @@ def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
     """
     import uvloop
 
+    clients.create_no_topics()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 

@@ -1,6 +1,8 @@
 """The embedded broker does what Muster asks of a log, and its known differences are as they are written down."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +17,23 @@ from cohort_store.kafka.topics import BrokerUnreachable, TopicMismatch, TopicSpe
 from processors.embedded.broker import EmbeddedBroker
 
 WAIT_S = 20
+
+_ASK = """
+import asyncio, contextlib, sys
+from aiokafka import AIOKafkaConsumer
+from processors.process import run_until_signalled
+
+async def ask():
+    consumer = AIOKafkaConsumer("nobody.made", bootstrap_servers=sys.argv[1])
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(consumer.start(), 1.0)
+    await consumer.stop()
+
+if sys.argv[2] == "role":
+    run_until_signalled(ask)
+else:
+    asyncio.run(ask())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +65,17 @@ async def _until_assigned(member: AIOKafkaConsumer, count: int) -> None:
     async with asyncio.timeout(WAIT_S):
         while len(member.assignment()) != count:
             await member.getmany(timeout_ms=50)
+
+
+@pytest.mark.parametrize(("kind", "made"), [("role", set()), ("any process", {"nobody.made"})])
+async def test_a_role_that_asks_about_a_topic_does_not_have_it_created(
+    tmp_path: Path, kind: str, made: set[str]
+) -> None:
+    with EmbeddedBroker(tmp_path) as broker:
+        command = [sys.executable, "-c", _ASK, broker.bootstrap, kind]
+        await asyncio.to_thread(subprocess.run, command, check=True, timeout=WAIT_S, capture_output=True)
+        async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap) as consumer:
+            assert await consumer.topics() == made
 
 
 async def test_making_sure_of_topics_twice_creates_them_once(tansu: str) -> None:
