@@ -1,9 +1,14 @@
-"""Raw events over aiokafka, for the router and for the archive: see ``processors.router.ports.EventSource``."""
+"""Raw events over aiokafka, for the router and for the archive: see ``processors.router.ports.EventSource``.
+
+A source topic that does not exist keeps nothing from being read: it is looked for, and read once it is there.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Iterable, Mapping
+from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
@@ -13,6 +18,7 @@ from cohort_store.clocks import Clock
 from cohort_store.errors import Crash, Retry
 from cohort_store.kafka import clients
 from cohort_store.settings import Settings
+from processors.kafka.sources import partitions_of
 from processors.router.ports import Polled, ReadOut
 from processors.router.progress import FetchTimes, Source
 
@@ -21,25 +27,36 @@ COMMIT_DEADLINE_S = 5.0
 MESSAGES_MAX = 20_000
 """A poll hands out at most so many: a whole fetch of eight partitions, where events have 400 bytes or more. What is
 left over makes its partition lag the others, and with it the time of all owners, which is the last one's."""
+MISSING_LOOK_S = 5.0
+"""How often topics that do not exist are looked for."""
+
+_log = logging.getLogger(__name__)
 
 
 class KafkaEventSource:
     """A member of a role's group on source topics."""
 
     def __init__(self, settings: Settings, topics: Iterable[str], clock: Clock, role: str) -> None:
-        self._role = role
-        self._topics = sorted(topics)
+        self._role, self._bootstrap = role, settings.kafka
+        self._missing = set(topics)
+        self._read: set[str] = set()
         self._consumer: AIOKafkaConsumer = clients.group_consumer(settings, role)
         self._clock = clock
         self._moves = _Moves()
         self._poll_ms = min(POLL_MS, settings.mark_interval_ms)
         self._looked_ms = 0
+        self._look_at_s = monotonic() + MISSING_LOOK_S
         self._generation = 0
         self._fetch_times = FetchTimes()
 
     async def start(self) -> None:
-        """Join the group. Raises Retry where no broker answers, Crash where it refuses the settings."""
-        self._consumer.subscribe(self._topics, listener=self._moves)
+        """Join the group, once any topic exists. Raises Retry where no broker answers, Crash for settings refused."""
+        self._subscribe(await partitions_of(self._bootstrap, self._missing))
+        for topic in sorted(self._missing):
+            _log.warning("%s: source topic %s does not exist; it is read once it does", self._role, topic)
+        while not self._read:
+            await asyncio.sleep(MISSING_LOOK_S)
+            self._subscribe(await partitions_of(self._bootstrap, self._missing))
         self._looked_ms = self._clock.now_ms()
         try:
             await self._consumer.start()
@@ -47,6 +64,13 @@ class KafkaEventSource:
             raise Crash("the broker refuses session_timeout_ms; Apache Kafka takes 6000 and more by default") from error
         except KafkaError as error:
             raise Retry(f"the group of the {self._role} cannot be joined: {error!r}") from error
+
+    def _subscribe(self, existing: Collection[str]) -> None:
+        """Read those of the missing topics too that exist by now."""
+        if found := self._missing.intersection(existing):
+            self._missing -= found
+            self._read |= found
+            self._consumer.subscribe(sorted(self._read), listener=self._moves)
 
     async def stop(self) -> None:
         """Leave the group."""
@@ -60,6 +84,9 @@ class KafkaEventSource:
     async def poll(self) -> Polled:
         """The next messages; returns without any after POLL_MS, or one mark interval if that is less."""
         try:
+            if self._missing and (now_s := monotonic()) >= self._look_at_s:
+                self._look_at_s = now_s + MISSING_LOOK_S
+                self._subscribe(await self._consumer.topics())
             found = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=MESSAGES_MAX)
         except KafkaError as error:
             raise Retry(f"the sources cannot be read: {error!r}") from error

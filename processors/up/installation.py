@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cohort_store.access_keys import ALL_RIGHTS, ID_BYTES, SECRET_BYTES, key_text
-from cohort_store.kafka.topics import ensure_topics, muster_topics
+from cohort_store.kafka.topics import TopicSpec, ensure_topics, muster_topics
 from cohort_store.secret_key_file import FILE_NAME, keep_secret_key, read_secret_key
 from cohort_store.settings import Settings
 from processors.embedded.child import LOOPBACK, ChildSpec, choose_port, exchange
@@ -125,8 +125,11 @@ class Installation:
             }
         )
         write_configuration(self.folder, self.settings)
-        # The broker of the column is one, whatever is configured for others.
-        asyncio.run(ensure_topics(self.settings.kafka, muster_topics(self.settings.partitions)))
+        # The broker of the column is one, whatever is configured for others; and nobody else makes its sources.
+        topics = muster_topics(self.settings.partitions)
+        sources = set(self.settings.sources) - {topic.name for topic in topics}
+        specs = (*topics, *(TopicSpec(name, self.settings.partitions) for name in sorted(sources)))
+        asyncio.run(ensure_topics(self.settings.kafka, specs))
         self._metrics = {role: choose_port(None) for role in ("router", "membership", "archive")}
 
     def _secret_key_file(self) -> str:

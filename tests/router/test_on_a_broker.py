@@ -24,6 +24,7 @@ from cohort_store.settings import Settings
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
 from cohort_store.timelines import tag_of
 from processors.embedded.child import ChildProcess, ChildSpec
+from processors.kafka import event_source
 from processors.kafka.event_source import KafkaEventSource
 from processors.router.progress import Source
 from processors.router.wiring import serve
@@ -297,3 +298,40 @@ async def _settled(source: KafkaEventSource, reached: Callable[[], bool]) -> int
             polled = await source.poll()
             if reached():
                 return polled.generation
+
+
+async def test_a_source_topic_that_comes_to_be_later_is_read_then_and_keeps_nothing_waiting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(event_source, "MISSING_LOOK_S", 0.2)
+    late = TopicSpec("comes.later", 2)
+    source = KafkaEventSource(settings, [EVENTS, late.name], SystemClock(), "test")
+    there = {Source(EVENTS, n) for n in range(PARTITIONS)}
+    await source.start()
+    try:
+        assert [record.getMessage() for record in caplog.records if record.name == event_source.__name__] == [
+            "test: source topic comes.later does not exist; it is read once it does"
+        ]
+        await _settled(source, lambda: source.assigned == there)
+        await ensure_topics(settings.kafka, [late])
+        await _settled(source, lambda: source.assigned == there | {Source(late.name, n) for n in range(2)})
+    finally:
+        await source.stop()
+
+
+async def test_where_no_source_topic_exists_the_group_is_joined_once_one_does(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_source, "MISSING_LOOK_S", 0.2)
+    late = TopicSpec("comes.first", 1)
+    source = KafkaEventSource(settings, [late.name], SystemClock(), "test")
+    starting = asyncio.create_task(source.start())
+    try:
+        done, _ = await asyncio.wait([starting], timeout=1.0)
+        assert not done
+        await ensure_topics(settings.kafka, [late])
+        await asyncio.wait_for(starting, DEADLINE_S)
+        await _settled(source, lambda: source.assigned == {Source(late.name, 0)})
+    finally:
+        starting.cancel()
+        await source.stop()
