@@ -74,9 +74,9 @@ logger = logging.getLogger(__name__)
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered. Blocks. Logs to stderr."""
-    from cohort_store.kafka.clients import create_no_topics
+    from cohort_store.kafka import metadata
 
-    create_no_topics()
+    metadata.enable()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # What matters of it is told once by who calls it, not at each attempt to reach a broker that is away.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

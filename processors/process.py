@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from cohort_store.errors import Crash
-from cohort_store.kafka import clients
+from cohort_store.kafka import metadata
 
 NEVER = 2**30
 GARBAGE_THRESHOLDS = (20_000, NEVER, NEVER)
@@ -29,7 +29,7 @@ def run_until_signalled(main: Callable[[], Awaitable[None]]) -> None:
     """
     import uvloop
 
-    clients.create_no_topics()
+    metadata.enable()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 

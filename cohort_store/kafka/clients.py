@@ -4,17 +4,14 @@ Producers wait for all replicas and do without idempotence: the embedded broker 
 Muster may be delivered twice, or out of order behind a retry, without harm. Consumers never commit by
 themselves, and see only committed transactions. A fetch waits briefly at the broker, since look-ups of
 offsets queue behind it on the same connection, and the embedded broker notices new messages late in a long wait.
-In Muster's own processes clients create no topics: ``topics.ensure_topics`` does.
+In Muster's own processes clients ask about topics as ``metadata.py`` says.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
-import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.protocol.metadata import MetadataRequest
 
 from cohort_store.kafka import fetching
 from cohort_store.settings import Settings
@@ -30,16 +27,6 @@ REQUEST_BYTES_MAX = 64 * 1024 * 1024
 HEARTBEATS_A_SESSION = 5
 TRANSACTION_TIMEOUT_MS = 15_000
 """How long a producer that died in a transaction may keep consumers waiting, where nobody takes its place."""
-
-
-def create_no_topics() -> None:
-    """Let the clients of this process ask about topics without creating them. Doing it twice is harmless.
-
-    A broker that creates what it is asked about (Apache Kafka does unless it is told not to) gives it partitions and
-    settings of its own. Where Kafka lost all that it held, a process that went on asking would have it do so before
-    `ensure_topics` comes, which then refuses them. aiokafka has no option for it.
-    """
-    aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 
 def producer(bootstrap: str) -> AIOKafkaProducer:

@@ -22,7 +22,14 @@ from cohort_store.changes import Change
 from cohort_store.clocks import Clock
 from cohort_store.errors import Retry
 from cohort_store.flag_evaluations import FlagEvaluations
-from cohort_store.kafka.topics import DEFINITIONS, FLAG_EVALUATIONS, MEMBERSHIP_CHANGES, TopicSpec, muster_topics
+from cohort_store.kafka.topics import (
+    DEFINITIONS,
+    FLAG_EVALUATIONS,
+    MEMBERSHIP_CHANGES,
+    TopicSpec,
+    ensure_topics,
+    muster_topics,
+)
 from cohort_store.ports import MembershipReader
 from cohort_store.settings import Settings
 from processors.backfill.filling_in import FillingIn
@@ -63,6 +70,8 @@ RECONCILE_S = 5.0
 """How often it is looked whether it is time to compare some more persons with the history."""
 FILL_S = 10.0
 """How often it is looked whether a shard may lack a part of a static list; see static_list.REFILLED_WITHIN_MS."""
+TOPICS_S = 5.0
+"""How often it is looked whether Kafka lost a topic; the roles wait until there is one again."""
 BATCH_CHANGES_MAX = 2_000
 BATCH_WAIT_S = 0.5
 BUFFER_MESSAGES_MAX = 4_096
@@ -135,6 +144,7 @@ def build_app(settings: Settings, parts: Parts) -> faust.App:
         _keep_evaluations(app, parts.evaluations)
     _tend_versions(turns, settings, parts)
     _tend(turns, settings, parts, flow)
+    _keep_topics(turns, settings)
     _show(app, settings, parts, flow)
     return app
 
@@ -299,6 +309,14 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
         turns.every(interval_s, step)
 
 
+def _keep_topics(turns: _Turns, settings: Settings) -> None:
+    async def keep_topics() -> None:
+        await ensure_topics(settings.kafka, topics_of(settings), replication=settings.topic_replication)
+
+    # Of topics that Kafka lost nobody owns a partition.
+    turns.every(TOPICS_S, keep_topics, anywhere=True)
+
+
 class _Turns:
     """Steps that are tried again at their next turn where a transport fails; anything else ends the process."""
 
@@ -306,11 +324,11 @@ class _Turns:
         self.app = app
         self._troubled: set[str] = set()
 
-    def every(self, interval_s: float, step: Step) -> None:
-        """Take the step again and again, as long as this process owns the one partition of the definitions."""
+    def every(self, interval_s: float, step: Step, *, anywhere: bool = False) -> None:
+        """Take the step again and again, where this process owns the partition of the definitions, or `anywhere`."""
 
         async def tick() -> None:
-            if TP(DEFINITIONS, 0) in self.app.consumer.assignment():
+            if anywhere or TP(DEFINITIONS, 0) in self.app.consumer.assignment():
                 await self.take(step)
 
         tick.__name__ = tick.__qualname__ = step.__name__

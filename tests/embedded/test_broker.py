@@ -35,6 +35,21 @@ else:
     asyncio.run(ask())
 """
 
+LACKING_S = 2
+_LACK = f"""
+import asyncio, sys
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from processors.process import run_until_signalled
+
+async def lack():
+    async with AIOKafkaConsumer(bootstrap_servers=sys.argv[1], auto_offset_reset="none") as consumer:
+        consumer.assign([TopicPartition("nobody.made", 0)])
+        consumer.seek(TopicPartition("nobody.made", 0), 5)
+        await asyncio.sleep({LACKING_S})
+
+run_until_signalled(lack)
+"""
+
 
 @pytest.fixture(scope="module")
 def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -76,6 +91,16 @@ async def test_a_role_that_asks_about_a_topic_does_not_have_it_created(
         await asyncio.to_thread(subprocess.run, command, check=True, timeout=WAIT_S, capture_output=True)
         async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap) as consumer:
             assert await consumer.topics() == made
+
+
+async def test_a_role_whose_topic_is_gone_asks_about_it_ten_times_a_second(tmp_path: Path) -> None:
+    with EmbeddedBroker(tmp_path) as broker:
+        command = [sys.executable, "-c", _LACK, broker.bootstrap]
+        done = await asyncio.to_thread(
+            subprocess.run, command, check=True, timeout=WAIT_S, capture_output=True, text=True
+        )
+    asked = done.stderr.count("Topic nobody.made not found")
+    assert 5 <= asked <= 2 * LACKING_S * 10
 
 
 async def test_making_sure_of_topics_twice_creates_them_once(tansu: str) -> None:
