@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     outbox_max: int = Field(100_000, ge=1, description="Changes waiting in a shard's outbox at which folding pauses.")
     backfill_threads: int = Field(2, ge=1, le=1_024, description="Threads of ClickHouse that a backfill may take.")
     backfill_part_persons: int = Field(
-        100_000,
+        1_000_000,
         ge=1,
         description="Persons of whom ClickHouse reduces the history at a time; halved by itself where memory is short.",
     )

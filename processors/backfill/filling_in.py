@@ -13,8 +13,9 @@ owners have folded them, and had a rest from it; where none come in, owners have
 **Whose each distinct id is** goes before a team's first seeds: what told it came, as a rule, before anything was
 defined that routers would have read it for.
 
-What was sent is noted part by part. A process that takes over goes on with the first part that is not done; a part
-that is sent twice changes nothing. A part that is too large to be read at once is halved, and so are those after it.
+What was sent is noted, part by part, and within a part every `gathered_max` persons: they come in order of their
+place. A process that takes over goes on behind that; who is sent twice changes nothing. A part that is too large to be
+read at once is halved, and so are those after it.
 
 **Whoever cancels it** (asking.py) stops it before the next piece, or in the midst of a wait, within LOOK_S and what is
 being sent. Seeds that were sent are true, and stay. Shards that began anew are not left alone: nothing else would ever
@@ -37,15 +38,15 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from cohort_store.clocks import Clock
-from cohort_store.deltas import Delta, Restored
+from cohort_store.deltas import Restored
 from cohort_store.errors import Retry
-from cohort_store.ports import MembershipReader, Position
+from cohort_store.ports import MembershipReader
 from cohort_store.registry import Registry
 from cohort_store.subjects import shard_of
 from processors.backfill.asking import Asked, Asking, Outcome
 from processors.backfill.owners import LOOK_S, AnotherTopic, Owners
 from processors.backfill.pace import Pace
-from processors.backfill.parts import HALVINGS_MAX, halved, next_part
+from processors.backfill.parts import HALVINGS_MAX, done, halved, next_part, sent_up_to
 from processors.backfill.ports import (
     Activations,
     Archived,
@@ -53,13 +54,13 @@ from processors.backfill.ports import (
     History,
     Notes,
     Pair,
-    Part,
     Reading,
     Seed,
     SeedLog,
     TooLarge,
 )
-from processors.backfill.seeds import by_shards, delta_of, delta_of_pair
+from processors.backfill.seeds import GATHERED_MAX, Placed, by_shards, delta_of, delta_of_pair
+from processors.backfill.turns import Filled, began_anew, filled, next_turn
 from processors.backfill.wanted import Wanted, wanted
 from processors.router.packing import Packer, restored_messages
 from processors.router.progress import Source
@@ -79,19 +80,6 @@ class _Stopped(Exception):
     """Somebody asks that it be cancelled."""
 
 
-class Filled(NamedTuple):
-    """What a turn came to."""
-
-    begins_ms: Mapping[int, int | None] = {}
-    """By handle, where the history of each version begins that was filled in; None: nowhere."""
-    since_ms: int | None = None
-    """Of that history what came before was not read; None: all was."""
-    run: str = ""
-    """The run that was asked for, and is done; empty where none is."""
-    persons: int = 0
-    """Who were seeded."""
-
-
 class FillingParts(NamedTuple):
     """What it is made of."""
 
@@ -107,6 +95,8 @@ class FillingParts(NamedTuple):
     partitions: int
     part_persons: int
     """Persons of whom the history is reduced at a time, about."""
+    gathered_max: int = GATHERED_MAX
+    """Persons who are sorted by their shards at a time, about."""
     elapsed_s: Callable[[], float] = monotonic
     """A monotonic clock."""
 
@@ -144,16 +134,16 @@ class FillingIn:
             return Filled()
 
     async def _fill(self, registry: Registry, asked: Asked | None) -> Filled:
-        began = _began(await self._owners.positions(self._look))
+        began = began_anew(await self._owners.positions(self._look))
         if began == self._lost_for_good:
             began = {}
         if not began and registry.version == self._whole_version:
-            return _filled({}, asked)
-        teams, run = _next(registry, asked, all_of_it=bool(began))
+            return filled({}, asked)
+        teams, run = next_turn(registry, asked, all_of_it=bool(began))
         handles = tuple(sorted(handle for team in teams for handle in team.handles))
         if not handles:
             self._whole_version = registry.version
-            return _filled({}, asked)
+            return filled({}, asked)
         asking = [team for team in teams if began or not team.asks_nothing]
         begins: dict[int, int | None] = dict.fromkeys(handles)
         is_everywhere = True
@@ -174,7 +164,7 @@ class FillingIn:
             if began:
                 await self._tell_whole(registry.version, began, begins)
         await self._parts.notes.keep_note(NOTE, None)
-        return _filled(begins if is_everywhere else {}, run, self._status.persons)
+        return filled(begins if is_everywhere else {}, run, self._status.persons)
 
     async def forget_cancelled(self, handles: Collection[int]) -> None:
         """Once the registry leaves these versions as they are: forget what was under way for them. Raises Retry."""
@@ -211,8 +201,8 @@ class FillingIn:
         if status is not None:
             is_same = (status.handles, status.restores, status.run) == (fresh.handles, fresh.restores, fresh.run)
             if is_same and status.activations and await self._owners.is_same_topic(dict(status.behind)):
-                # The process before may have rested; and the part that was under way is read once more.
-                self._status = msgspec.structs.replace(status, waits_for="", of_part=0)
+                # The process before may have rested; and sent some more of the part that was under way.
+                self._status = msgspec.structs.replace(status, waits_for="", of_part=status.before)
                 return
             if not status.activations and status.registry_version == registry.version:
                 fresh = msgspec.structs.replace(fresh, since_ms=status.since_ms)
@@ -249,14 +239,13 @@ class FillingIn:
         """Fill in the next part, or a share of it where it is too large. A halving that did not help is not noted."""
         tried, trouble = self._status, None
         while tried.halvings <= HALVINGS_MAX:
-            self._status = msgspec.structs.replace(self._status, of_part=0)
+            self._status = msgspec.structs.replace(self._status, of_part=tried.before)
             try:
-                persons = await self._seed(team, next_part(tried), registry_version, only)
+                persons = await self._seed(team, tried, registry_version, only)
             except TooLarge as error:
                 tried, trouble = halved(tried), error
             else:
-                done = msgspec.structs.replace(tried, part=tried.part + 1, persons=tried.persons + persons, of_part=0)
-                await self._note(msgspec.structs.replace(done, behind=self._status.behind))
+                await self._note(msgspec.structs.replace(done(tried, persons), behind=self._status.behind))
                 return
         few = max(1, self._parts.part_persons >> HALVINGS_MAX)
         raise Retry(
@@ -264,43 +253,51 @@ class FillingIn:
             f"allows: raise it ({trouble})"
         )
 
-    async def _seed(self, team: Wanted, part: Part, registry_version: int, only: frozenset[int] | None) -> int:
-        """Send what is to be kept of a part's persons. Of how many."""
+    async def _seed(
+        self, team: Wanted, tried: FillingStatus, registry_version: int, only: frozenset[int] | None
+    ) -> int:
+        """Send what is to be kept of the persons of the part that comes next. Of how many."""
         if team.asks_nothing:
             return 0
         pruned_ms = await self._owners.pruned_ms(self._look)
-        async with aclosing(self._history.seeds(team, pruned_ms, part)) as seeds:
-            return await self._send(self._of_seeds(seeds, team.team, pruned_ms), registry_version, only)
+        async with aclosing(self._history.seeds(team, pruned_ms, next_part(tried))) as seeds:
+            return await self._send(self._of_seeds(seeds, team.team, pruned_ms), registry_version, only, tried)
 
     async def _of_seeds(
         self, blocks: AsyncGenerator[Sequence[Seed], None], team: int, pruned_ms: int
-    ) -> AsyncIterator[Sequence[Delta]]:
+    ) -> AsyncIterator[Placed]:
         async for block in self._read(blocks):
             began_s = self._parts.elapsed_s()
             deltas = [delta_of(team, seed, pruned_ms) for seed in block]
             # The core may be one that live events need too.
             await asyncio.sleep(self._pace.rest_s(self._parts.elapsed_s() - began_s))
-            yield deltas
+            yield Placed(deltas, block[-1].place)
 
-    async def _of_pairs(
-        self, blocks: AsyncGenerator[Sequence[Pair], None], team: int
-    ) -> AsyncIterator[Sequence[Delta]]:
+    async def _of_pairs(self, blocks: AsyncGenerator[Sequence[Pair], None], team: int) -> AsyncIterator[Placed]:
         async for block in self._read(blocks):
-            yield [delta_of_pair(team, pair) for pair in block]
+            yield Placed([delta_of_pair(team, pair) for pair in block])
 
     async def _read(self, blocks: AsyncGenerator[Sequence[_Row], None]) -> AsyncIterator[Sequence[_Row]]:
         while (block := await self._unless_stopped(anext(blocks, None))) is not None:
             yield block
 
     async def _send(
-        self, blocks: AsyncIterator[Sequence[Delta]], registry_version: int, only: frozenset[int] | None
+        self,
+        blocks: AsyncIterator[Placed],
+        registry_version: int,
+        only: frozenset[int] | None,
+        tried: FillingStatus | None = None,
     ) -> int:
-        """Send deltas at the pace at which owners fold them, those of some shards or of all. How many there were."""
-        parts, count, noted_s = self._parts, 0, self._parts.elapsed_s()
+        """Send deltas at the pace at which owners fold them, those of some shards or of all. How many there were.
+
+        Where they are a part's, those before this process are counted too, and how far it has come in `tried` is noted.
+        """
+        parts, count, noted_s = self._parts, tried.before if tried else 0, self._parts.elapsed_s()
         behind = dict(self._status.behind)
-        async for piece in by_shards(blocks, parts.shards, parts.partitions, lambda: self._pace.piece_persons):
+        pieces = by_shards(blocks, parts.shards, parts.partitions, lambda: self._pace.piece_persons, parts.gathered_max)
+        async for deltas, place in pieces:
             packer, of_piece = Packer(parts.shards, parts.partitions), set[int]()
-            for delta in piece:
+            for delta in deltas:
                 shard = shard_of(delta.subject, parts.shards)
                 if only is None or shard in only:
                     packer.add(delta)
@@ -318,7 +315,9 @@ class FillingIn:
             while len(self._unfolded) > self._pace.pieces_ahead:
                 await self._until_folded(*self._unfolded.pop(0))
             await asyncio.sleep(self._pace.rest_s(parts.elapsed_s() - sent_s))
-            if parts.elapsed_s() - noted_s >= LOOK_S:
+            if tried is not None and place:
+                await self._note(sent_up_to(tried, place, count, behind))
+            elif parts.elapsed_s() - noted_s >= LOOK_S:
                 noted_s = parts.elapsed_s()
                 await self._note(msgspec.structs.replace(self._status, of_part=count))
         self._status = msgspec.structs.replace(self._status, behind=tuple(sorted(behind.items())))
@@ -374,26 +373,3 @@ async def noted_status(notes: Notes) -> FillingStatus | None:
     """How far the filling in has come that was noted; None where there is none. Raises Retry."""
     noted = await notes.note(NOTE)
     return None if noted is None else _decode(noted)
-
-
-def _began(positions: Mapping[int, Position]) -> dict[int, int]:
-    """The shards that say that they may have missed something, and until when."""
-    return {shard: position.warm_from_ms for shard, position in positions.items() if position.warm_from_ms}
-
-
-def _next(registry: Registry, asked: Asked | None, *, all_of_it: bool) -> tuple[list[Wanted], Asked | None]:
-    """What is to be filled in next, and whether that is the run that is asked for: what is done by itself comes first.
-
-    Where shards get everything, the run is a part of that.
-    """
-    if all_of_it:
-        return wanted(registry, all_of_it=True), None if asked is None else msgspec.structs.replace(
-            asked, since_ms=None
-        )
-    if asked is not None and (others := wanted(registry, without=frozenset(asked.handles))):
-        return others, None
-    return wanted(registry), asked
-
-
-def _filled(begins_ms: Mapping[int, int | None], run: Asked | None, persons: int = 0) -> Filled:
-    return Filled(begins_ms, persons=persons) if run is None else Filled(begins_ms, run.since_ms, run.run, persons)

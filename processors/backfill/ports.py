@@ -20,6 +20,8 @@ class Seed(NamedTuple):
     person: str
     entries: tuple[DeltaEntry, ...]
     registers: tuple[RegisterWrite, ...]
+    place: int = 0
+    """Where she stands among all persons, 0 to 2⁶⁴ − 1: her hash."""
 
 
 class Pair(NamedTuple):
@@ -35,6 +37,8 @@ class Part(NamedTuple):
 
     number: int
     of: int
+    begins: int = 0
+    """Of those whoever stands before this place is left out."""
 
 
 class Reading(NamedTuple):
@@ -72,9 +76,9 @@ class History(Protocol):
         ...
 
     def seeds(self, wanted: Wanted, pruned_ms: int, part: Part) -> AsyncGenerator[Sequence[Seed], None]:
-        """What is to be kept at `pruned_ms` of a part's persons, block by block; who has nothing is left out.
+        """What is to be kept at `pruned_ms` of a part's persons, in order of their places, block by block.
 
-        Raises TooLarge, before the first block or behind any.
+        Who has nothing is left out. Raises TooLarge, before the first block or behind any.
         """
         ...
 
@@ -158,6 +162,10 @@ class FillingStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """Persons who were seeded so far, of all teams, in parts that are done."""
     of_part: int = 0
     """Those of the part that is under way."""
+    begins: int = 0
+    """In the part under way whoever stands before this place was sent."""
+    before: int = 0
+    """How many those are."""
     known: int = 0
     """Persons of this team whom the history knows of, roughly."""
     run: str = ""

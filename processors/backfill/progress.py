@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from processors.backfill.ports import FillingStatus
 
+PLACES = 2**64
+
 
 class Standing(NamedTuple):
     """How far it is."""
@@ -47,10 +49,11 @@ class Progress:
 def share_of(status: FillingStatus) -> float:
     """The share of the parts that are done.
 
-    A part is taken to have as many persons to be seeded as those before it had; the first, as many as are known.
+    A part is taken to have as many persons to be seeded as those before it had; the first, as many as are known. Where
+    it is known up to which place it has come, it is at least that far.
     """
     if not status.parts:
         return 0.0
     expected = status.persons / status.part if status.part else status.known / status.parts
-    of_part = min(1.0, status.of_part / expected) if expected else 0.0
+    of_part = max(min(1.0, status.of_part / expected) if expected else 0.0, status.begins / PLACES)
     return min(1.0, (status.part + of_part) / status.parts)

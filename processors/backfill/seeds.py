@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cohort_store.deltas import PERSON_REGISTER, Delta, RegisterWrite
 from cohort_store.subjects import DISTINCT_ID, PERSON, Subject, shard_of
@@ -12,7 +12,7 @@ from processors.backfill.ports import Pair, Seed
 _Row = TypeVar("_Row")
 
 GATHERED_MAX = 8_000
-"""Deltas that are sorted by their shards at a time, and a block's more."""
+"""Persons who are sorted by their shards at a time, where nothing else is said."""
 
 
 def delta_of(team: int, seed: Seed, pruned_ms: int) -> Delta:
@@ -28,23 +28,33 @@ def delta_of_pair(team: int, pair: Pair) -> Delta:
     return Delta(Subject(team, DISTINCT_ID, pair.distinct_id), (), (write,))
 
 
+class Placed(NamedTuple):
+    """Some deltas, and the place of the last person up to whom everything has come with them; 0: not known."""
+
+    deltas: Sequence[Delta]
+    place: int = 0
+
+
 async def by_shards(
-    blocks: AsyncIterator[Sequence[Delta]], shards: int, partitions: int, size: Callable[[], int]
-) -> AsyncIterator[Sequence[Delta]]:
+    blocks: AsyncIterator[Placed], shards: int, partitions: int, size: Callable[[], int], gathered_max: int
+) -> AsyncIterator[Placed]:
     """The same in pieces, each of few shards of a partition, and of as many as `size` says when it is taken.
 
-    Why: a commit costs a shard about the same for one record as for thirty, and a transaction, of which the changes of
-    each partition need one, the same for one change as for thirty.
+    `gathered_max` deltas, and a block's more, are sorted at a time: with the last piece of these everything has come up
+    to a place. Why: a commit costs a shard about the same for one record as for thirty, and a transaction, of which the
+    changes of each partition need one, the same for one change as for thirty.
     """
     gathered: list[Delta] = []
-    async for block in blocks:
+    async for block, place in blocks:
         gathered += block
-        if len(gathered) >= GATHERED_MAX:
+        if len(gathered) >= gathered_max:
+            left = len(gathered)
             for piece in pieces(_sorted(gathered, shards, partitions), size):
-                yield piece
+                left -= len(piece)
+                yield Placed(piece, 0 if left else place)
             gathered = []
     for piece in pieces(_sorted(gathered, shards, partitions), size):
-        yield piece
+        yield Placed(piece)
 
 
 def _sorted(deltas: list[Delta], shards: int, partitions: int) -> list[Delta]:

@@ -30,7 +30,6 @@ _EXISTS = """
 SELECT count() = 3 FROM system.columns
 WHERE database = currentDatabase() AND table = 'events' AND name IN ('_topic', '_partition', '_offset')
 """
-_IN_PART = "cityHash64({}) % {{of:UInt32}} = {{part:UInt32}}"
 _SINCE = "timestamp >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
 
 _Row = TypeVar("_Row")
@@ -69,6 +68,7 @@ class SeedHistory:
             "max_threads": threads,
             "max_memory_usage": memory_bytes,
             "max_bytes_before_external_group_by": memory_bytes // 2,
+            "max_bytes_before_external_sort": memory_bytes // 2,
             "max_execution_speed": rows_per_s,
             # By itself ClickHouse reads at full speed for ten seconds, before it looks.
             "timeout_before_checking_execution_speed": 0,
@@ -128,10 +128,12 @@ class SeedHistory:
 
     def _reduction(self, wanted: Wanted, pruned_ms: int, part: Part) -> tuple[str, dict[str, int]]:
         """The statement, and its parameters."""
-        events = owned(self._source, " AND ".join([_IN_PART.format(PERSON), *self._bounds()]))
-        states = self._source.states and f"{self._source.states} AND {_IN_PART.format('muster_id')}"
-        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number, **self._asked()}
-        return reduction(wanted.asked, wanted.selectors, events, wanted.properties, states), asked
+        events = owned(self._source, " AND ".join([_in_part(PERSON), *self._bounds()]))
+        states = self._source.states and f"{self._source.states} AND {_in_part('muster_id')}"
+        asked = {"team": wanted.team, "now": pruned_ms, "of": part.of, "part": part.number, "begins": part.begins}
+        reduced = reduction(wanted.asked, wanted.selectors, events, wanted.properties, states)
+        sql = f"SELECT *, {_place('person_id')} AS place FROM (\n{reduced})\nORDER BY place\n"  # noqa: S608 - parts of ours
+        return sql, {**asked, **self._asked()}
 
     def _bounds(self) -> list[str]:
         return [] if self._since_ms is None else [_SINCE]
@@ -158,6 +160,15 @@ class SeedHistory:
                     except msgspec.MsgspecError:
                         raise await _broken_off(lines, blocks) from None
                     yield rows
+
+
+def _place(person: str) -> str:
+    """Where a person stands among all."""
+    return f"cityHash64({person})"
+
+
+def _in_part(person: str) -> str:
+    return f"{_place(person)} % {{of:UInt32}} = {{part:UInt32}} AND {_place(person)} >= {{begins:UInt64}}"
 
 
 async def _held(answer: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

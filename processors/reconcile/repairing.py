@@ -65,8 +65,8 @@ async def _deltas(
         if each.team == team and not each.asks_nothing:
             async with aclosing(parts.history.seeds(each, pruned_ms, scope)) as blocks:
                 async for block in blocks:
-                    for person, entries, registers in block:
-                        found[person] = Delta(Subject(team, PERSON, person), entries, registers)
+                    for seed in block:
+                        found[seed.person] = Delta(Subject(team, PERSON, seed.person), seed.entries, seed.registers)
     return list(_complete(found, team, persons))
 
 

@@ -27,8 +27,8 @@ from processors.up.supervisor import Supervisor
 
 STOP_DEADLINE_S = 5.0
 """What a role gets to end by itself; everything that it did not commit is read again at the next start."""
-BESIDE_LIVE_EVENTS: dict[str, Any] = {"backfill_rows_per_s": 1_000_000, "backfill_part_persons": 10_000}
-"""ClickHouse reads in small bits with pauses: live events share the processors with it. What is set counts instead."""
+BESIDE_LIVE_EVENTS: dict[str, Any] = {"backfill_rows_per_s": 1_000_000}
+"""ClickHouse reads with pauses: live events share the processors with it. What is set counts instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,13 +81,13 @@ class ArchivedPast:
         return len(self._archive.people())
 
     async def seeds(self, wanted: Wanted, pruned_ms: int, part: Part | Scope) -> AsyncGenerator[Sequence[Seed], None]:
-        for person, rows in sorted(self._archive.people().items()):
+        for place, person, rows in sorted((_place(who), who, rows) for who, rows in self._archive.people().items()):
             if self._is_in(person, part):
                 await self._reach("seed")
                 entries = tuple(_kept(wanted, [row.event for row in rows], pruned_ms))
                 writes = tuple(_writes(wanted, [row.event for row in rows]))
                 if entries or writes:
-                    yield [Seed(person, entries, writes)]
+                    yield [Seed(person, entries, writes, place)]
 
     async def pairs(self, team: int) -> AsyncGenerator[Sequence[Pair], None]:
         assert team == 1
@@ -126,12 +126,16 @@ class ArchivedPast:
 
     def _is_in(self, person: str, share: Part | Scope) -> bool:
         if isinstance(share, Part):
-            return crc32(person.encode()) % share.of == share.number
+            return _place(person) % share.of == share.number and _place(person) >= share.begins
         is_named = share.persons is None or person in share.persons
         return is_named and shard_of(Subject(1, PERSON, person), self._shards) in share.shards
 
     async def _reach(self, what: str) -> None:
         await self._worried.trouble.pass_by(self._worried.worker, f"before {what}")
+
+
+def _place(person: str) -> int:
+    return crc32(person.encode())
 
 
 def _kept(wanted: Wanted, events: Collection[Event], pruned_ms: int) -> Iterator[DeltaEntry]:

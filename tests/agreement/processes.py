@@ -181,6 +181,7 @@ class Control:
                 shards=shape.shards,
                 partitions=shape.partitions,
                 part_persons=world.random.choice((1, 2, 100)),
+                gathered_max=world.random.choice((1, 3, 100)),
                 elapsed_s=loop.time,
             )
         )

@@ -22,6 +22,7 @@ from cohort_store.registry import encode_registry
 from cohort_store.subjects import Subject
 from processors.backfill.filling_in import FillingIn, FillingParts, noted_status
 from processors.backfill.ports import FillingStatus
+from processors.backfill.seeds import GATHERED_MAX
 from processors.clickhouse.events import CREATE_SQL
 from processors.clickhouse.seed_history import SeedHistory
 from processors.kafka.activation import MarkedActivations
@@ -45,6 +46,7 @@ class FilledInstallation(Installation):
         self.url = f"http://{clickhouse.host}:{clickhouse.port}/{clickhouse.database}"
         self.persons = persons
         self.part_persons = persons // 10
+        self.gathered_max = GATHERED_MAX
         self.memory_bytes = MEMORY_BYTES
         self.request_timeout_ms = 40_000
         self.troubles: list[str] = []
@@ -102,6 +104,7 @@ class FilledInstallation(Installation):
             shards=SHARDS,
             partitions=PARTITIONS,
             part_persons=self.part_persons,
+            gathered_max=self.gathered_max,
         )
         try:
             async with asyncio.timeout(DEADLINE_S):

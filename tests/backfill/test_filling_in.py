@@ -23,8 +23,9 @@ from cohort_store.registry import Registry
 from cohort_store.subjects import PERSON, Subject
 from processors.backfill import filling_in, owners, pace, traffic
 from processors.backfill.asking import PAUSED_NOTE
-from processors.backfill.filling_in import Filled, FillingIn, FillingParts
+from processors.backfill.filling_in import FillingIn, FillingParts
 from processors.backfill.ports import Pair, Part, Reading, Seed
+from processors.backfill.turns import Filled
 from processors.backfill.wanted import Wanted, wanted
 from processors.membership.owner import Owner, OwnerConfig
 from processors.membership.partition import Received
@@ -63,6 +64,8 @@ class World:
         self.beside: list[Callable[[], DeltaMessage]] = []
         """Live messages, of which one comes after each of seeds."""
         self.parts_read: list[int] = []
+        self.begun: list[int] = []
+        """From which place on each part was read."""
         self.breaks: set[int] = set()
         """Reads that break off in the middle, by their number."""
         self.sent: list[DeltaMessage] = []
@@ -116,8 +119,8 @@ class World:
             self.wall,
             SHARDS,
             PARTITIONS,
-            1,
-            lambda: next(self.elapsed_s),
+            part_persons=1,
+            elapsed_s=lambda: next(self.elapsed_s),
         )
         return FillingIn(parts)
 
@@ -163,14 +166,15 @@ class World:
         assert pruned_ms <= self.clock.now_ms()
         assert self.behind == 0, "read before it was complete"
         self.parts_read.append(part.number)
+        self.begun.append(part.begins)
         self.read.append(self.reading)
         since_ms = self.reading.since_ms
         for number, events in enumerate(self.people):
-            if number % part.of == part.number:
+            if number % part.of == part.number and number >= part.begins:
                 known = [each for each in events if since_ms is None or each.time_ms >= since_ms]
                 delta = self.delta(number, known)
                 if delta.entries or delta.registers:
-                    yield [Seed(delta.subject.id, delta.entries, delta.registers)]
+                    yield [Seed(delta.subject.id, delta.entries, delta.registers, number)]
         if len(self.parts_read) in self.breaks:
             raise Retry("broken off")
 
@@ -292,6 +296,20 @@ async def test_what_was_done_is_not_read_again_and_a_part_that_broke_off_is() ->
     assert begins == {2: START + 20}
     assert [await world.members(number) for number in range(3)] == [{"buyers": True}] * 3
     assert await world.notes.note("backfill") is None
+
+
+async def test_within_a_part_it_goes_on_behind_what_was_sent_and_counts_nobody_twice() -> None:
+    world = World(BUYERS, [bought(20, 21) for _ in range(7)])
+    world.breaks = {1, 2}
+    await world.adopt()
+    asked = world.filling_in()
+    asked._parts = asked._parts._replace(part_persons=7, gathered_max=3)
+    for _ in world.breaks:
+        with pytest.raises(Retry, match="broken off"):
+            await asked.fill(world.registry)
+    assert (await asked.fill(world.registry)).persons == 7
+    assert world.begun == [0, 5, 5]
+    assert [await world.members(number) for number in range(7)] == [{"buyers": True}] * 7
 
 
 async def test_a_note_of_other_versions_or_of_another_topic_is_not_gone_by() -> None:

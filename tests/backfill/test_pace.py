@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from processors.backfill import pace as rules
 from processors.backfill.pace import LIVE_PIECE_PERSONS, PIECE_PERSONS, PIECES_AHEAD, Pace
+from processors.backfill.parts import sent_up_to
 from processors.backfill.ports import FillingStatus
 from processors.backfill.progress import Progress, share_of
 from processors.backfill.traffic import LIVE_MESSAGES_A_S, Traffic
@@ -115,6 +116,7 @@ def test_the_first_part_is_measured_by_all_who_are_known_and_others_by_those_bef
     assert share_of(under_way(0, 0, 100)) == 0.125
     assert share_of(under_way(0, 0, 900)) == 0.25, "a part is never more than itself"
     assert share_of(under_way(2, 100, 25)) == 0.625
+    assert share_of(sent_up_to(under_way(2, 100), 3 * 2**62, 25, {})) == 0.6875, "it has come three quarters of the way"
     assert share_of(under_way(4, 200)) == 1.0
 
 

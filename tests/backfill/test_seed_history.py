@@ -52,6 +52,24 @@ async def test_since_an_instant_nothing_before_is_read_and_what_is_at_it_is(clic
     assert "since" in (await part.plan(of_buyers(), NOW, Part(0, 1))).sql
 
 
+async def test_persons_come_in_order_of_their_places_and_from_one_on_it_is_those_behind(clickhouse: ClickHouse) -> None:
+    history = await filled(clickhouse, [{"person": f"p{number}", "time": TIMES[3]} for number in range(300)])
+    whole = await placed(history, Part(0, 1))
+    assert len(whole) == 300
+    assert whole == sorted(whole)
+    assert max(whole)[0] > 2**63, "all of 64 bits"
+    middle = whole[100][0]
+    assert await placed(history, Part(0, 1, middle)) == whole[100:]
+    halves = [await placed(history, Part(number, 2, middle)) for number in range(2)]
+    assert sorted(halves[0] + halves[1]) == whole[100:]
+
+
+async def placed(history: SeedHistory, part: Part) -> list[tuple[int, str]]:
+    """Who comes, each with her place."""
+    blocks = [block async for block in history.seeds(of_buyers(), NOW, part)]
+    return [(seed.place, seed.person) for block in blocks for seed in block]
+
+
 async def test_whose_a_distinct_id_is_may_have_been_said_before_that_instant(clickhouse: ClickHouse) -> None:
     rows = [
         {"person": "ann", "distinct_id": "d", "event": "look", "time": TIMES[0]},

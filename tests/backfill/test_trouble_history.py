@@ -7,9 +7,11 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cohort_store.subjects import Subject
+from processors.backfill.ports import FillingStatus
 from tests.backfill.between import Between, Trouble
 from tests.backfill.installation import DEADLINE_S, FilledInstallation
 from tests.backfill.test_trouble_answers import OUT_OF_MEMORY
@@ -61,6 +63,31 @@ async def test_where_smaller_parts_do_not_help_it_says_what_does_and_then_goes_o
     assert "Query memory limit exceeded" in installation.troubles[0]
     installation.memory_bytes = 2**30
     await installation.fill_in()
+    await installation.check_members()
+
+
+async def test_a_process_that_ends_in_the_midst_of_a_part_is_taken_over_behind_what_it_had_sent(
+    installation: FilledInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.part_persons, installation.gathered_max = PERSONS, PERSONS // 20
+    filling = asyncio.create_task(installation.fill_in())
+    await installation.until_noted(lambda status: status.begins > 0)
+    filling.cancel()
+    await asyncio.gather(filling, return_exceptions=True)
+    reached = await installation.until_noted(lambda status: status.parts == 1)
+    assert (reached.part, reached.persons) == (0, 0)
+    noted: list[FillingStatus] = []
+    keep = installation.mirror.keep_note
+
+    async def watched(name: str, note: bytes | None) -> None:
+        if note is not None:
+            noted.append(msgspec.json.decode(note, type=FillingStatus))
+        await keep(name, note)
+
+    monkeypatch.setattr(installation.mirror, "keep_note", watched)
+    await installation.fill_in()
+    assert min(status.begins for status in noted if not status.part) >= reached.begins > 0
+    assert noted[-1].persons == PERSONS
     await installation.check_members()
 
 

@@ -7,11 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from cohort_store.errors import Retry
 from processors.backfill.filling_in import noted_status
-from processors.backfill.parts import HALVINGS_MAX, halved, next_part
+from processors.backfill.parts import HALVINGS_MAX, done, halved, next_part, sent_up_to
 from processors.backfill.ports import FillingStatus, Part, Seed, TooLarge
 from processors.backfill.wanted import Wanted
 from processors.cli.status import sentence_of
@@ -28,20 +27,23 @@ def with_parts(parts: int) -> FillingStatus:
     return FillingStatus(1, (2,), parts=parts)
 
 
-def done(status: FillingStatus) -> FillingStatus:
-    return replace(status, part=status.part + 1)
-
-
 def test_the_two_halves_of_a_part_are_its_number_and_that_plus_the_parts() -> None:
-    second_of_three = done(with_parts(3))
+    second_of_three = done(with_parts(3), 0)
     assert next_part(second_of_three) == Part(1, 3)
     half = halved(second_of_three)
     assert (half.part, half.parts) == (2, 6)
-    assert [next_part(half), next_part(done(half)), next_part(done(done(half)))] == [
+    assert [next_part(half), next_part(done(half, 0)), next_part(done(done(half, 0), 0))] == [
         Part(1, 6),
         Part(4, 6),
         Part(2, 6),
     ]
+
+
+def test_a_part_is_gone_on_with_from_its_place_on_and_its_halves_and_the_next_one_are_not() -> None:
+    status = sent_up_to(with_parts(3), 77, 5, {1: 9})
+    assert (next_part(status), status.before, status.behind) == (Part(0, 3, 77), 4, ((1, 9),))
+    assert next_part(halved(status)) == Part(0, 6)
+    assert (next_part(done(status, 8)), done(status, 8).persons) == (Part(1, 3), 8)
 
 
 @aside()
@@ -53,7 +55,7 @@ def test_whenever_parts_are_halved_everybody_is_in_exactly_one_that_was_done(par
             status = halved(status)
         else:
             seen.append(next_part(status))
-            status = done(status)
+            status = done(status, 0)
     for person in range(parts * 2**4):
         assert sum(person % part.of == part.number for part in seen) == 1
 
@@ -97,6 +99,23 @@ async def test_a_history_that_is_too_large_for_its_memory_is_filled_in_all_the_s
     assert world.parts_read == [0, 0, 0, 2, 1, 3]
     progress = "team 1, 1 of 4 parts (halved 2×: ClickHouse ran out of memory), 2 persons so far."
     assert any(progress in each for each in seen), seen
+
+
+async def test_what_was_sent_of_a_half_that_ran_out_in_its_turn_is_no_place_in_another_part() -> None:
+    """Each process breaks off once more: what it noted is what the next one goes by."""
+    world = ScarceMemory(at_once=2)
+    world.breaks = set(range(1, 12))
+    await world.adopt()
+    for _ in range(30):
+        filling = world.filling_in()
+        filling._parts = filling._parts._replace(part_persons=PERSONS, gathered_max=1)
+        try:
+            await filling.fill(world.registry)
+        except Retry:
+            continue
+        break
+    assert await members(world) == PERSONS
+    assert any(world.begun)
 
 
 async def test_what_smaller_parts_do_not_help_is_told_with_the_remedy_and_done_in_large_ones_after_it() -> None:
