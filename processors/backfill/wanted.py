@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cohort_store.conditions.condition import ConditionDefinition
 from cohort_store.definitions import leaves_of, parse_tree
 from cohort_store.inheriting import needs_history
-from cohort_store.plans import AnyBound, BoundRegister, TeamPlan, compile_plan
+from cohort_store.plans import AnyBound, BoundRegister, Plan, TeamPlan, compile_plan
 from cohort_store.records import RESERVED_PREFIX
 from cohort_store.registry import Cohort, Registry, TeamRegistry
 from cohort_store.selectors import Selector
@@ -76,6 +76,11 @@ def _of_teams(
             # What is kept for flags comes along where it costs little: history is never read for flags alone.
             for_flags = plan.flag_properties if all_of_it or found.properties else frozenset[str]()
             yield found._replace(properties=found.properties | for_flags)
+
+
+def has_history(plan: Plan) -> bool:
+    """Whether history was filled in for anything that is defined: where it was, it can be again."""
+    return any(_has_history(team, plan.team(number)) for number, team in plan.registry.teams.items())
 
 
 def _has_history(team: TeamRegistry, plan: TeamPlan) -> bool:

@@ -33,3 +33,8 @@ def archived_of(settings: Settings, source: HistorySource) -> Archived:
 def knows_persons(settings: Settings) -> bool:
     """Whether those hold all that sets properties of persons: where a source of persons does, their states too."""
     return not settings.person_sources or bool(source_of(settings).states)
+
+
+def has_all(settings: Settings) -> bool:
+    """Whether those hold all that deltas are made from; a source of distinct ids alone is written down by nobody."""
+    return bool(settings.clickhouse) and knows_persons(settings) and not settings.pair_sources

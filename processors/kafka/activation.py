@@ -1,4 +1,9 @@
-"""From where on routers read with a version of the registry: their marks tell."""
+"""From where on routers read with a version of the registry: their marks tell.
+
+Or from later on, since what is before has to come from the history: everything that the sources hold when they are
+asked about. Shards that began anew before that, at the end of the deltas, miss nothing then. A mark may be of a time
+when deltas were in the topic already that it does not tell of: one that is asked for in between is not enough.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +36,11 @@ class MarkedActivations:
 
     async def of(self, registry_version: int, sources: Iterable[Source]) -> dict[Source, int]:
         """The offset of each source partition, once routers have told all of them. Waits; raises Retry."""
-        marked = Marked(registry_version, frozenset(sources))
+        wanted = frozenset(sources)
+        marked = Marked(registry_version, wanted)
         consumer = clients.partition_consumer(self._bootstrap, wait_ms=clients.TAIL_WAIT_MS)
         try:
+            ends = await end_offsets(self._bootstrap, [TopicPartition(*source) for source in wanted])
             await consumer.start()
             consumer.assign([_PLACE])
             consumer.seek(_PLACE, (await end_offsets(self._bootstrap, [_PLACE]))[_PLACE])
@@ -48,7 +55,7 @@ class MarkedActivations:
             raise Retry(f"the marks in {DELTAS} cannot be read: {error!r}") from error
         finally:
             await clients.stop(consumer)
-        return marked.offsets
+        return {source: max(offset, ends[TopicPartition(*source)]) for source, offset in marked.offsets.items()}
 
 
 class Marked:

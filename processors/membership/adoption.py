@@ -50,13 +50,15 @@ async def look_up(store: MembershipStore, log: Log, owner: Owner, partitions: Se
     furthest = {number: last_folded(DELTAS, of_number) for number, of_number in positions.items()}
     bounds, same = await same_topics(log, furthest)
     is_new = not any(team.cohorts for team in owner.plan.teams.values())
+    lost = [number for number, of_number in shards.items() if len(positions[number]) < len(of_number)]
+    begin_at = await _ends(log, {number: bounds[number] for number in lost}) if owner.is_refilled() else {}
     resumed = {
         number: resume(
             shards[number],
             DELTAS,
             positions[number],
             bounds[number],
-            owner.fresh_position(number),
+            _begun_at(owner.fresh_position(number), begin_at.get(number)),
             same=same[number],
             is_new=is_new,
         )
@@ -88,6 +90,17 @@ async def same_topics(log: Log, furthest: Mapping[int, Offset | None]) -> tuple[
     return bounds, {
         number: is_same_topic(offset, bounds[number], ids.get(number)) for number, offset in furthest.items()
     }
+
+
+def _begun_at(fresh: Position, offset: Offset | None) -> Position:
+    return fresh if offset is None else fresh._replace(offsets={DELTAS: offset})
+
+
+async def _ends(log: Log, bounds: Mapping[int, Bounds]) -> dict[int, Offset]:
+    """The end of each partition, with the message before it; those are left out of which there is none."""
+    last = {number: found.end - 1 for number, found in bounds.items() if found.end > found.beginning}
+    ids = await log.message_ids(last) if last else {}
+    return {number: Offset(last[number] + 1, last_id) for number, last_id in ids.items() if last_id is not None}
 
 
 def _changes_start(positions: Mapping[int, Position], shards: int) -> int:

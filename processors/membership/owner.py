@@ -26,6 +26,7 @@ from cohort_store.ports import (
 from cohort_store.records import EMPTY, Ahead, decode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import Subject
+from processors.backfill.wanted import has_history
 from processors.membership.concurrency import together
 from processors.membership.partition import Partition, Received, now_of
 from processors.membership.progress import ProgressClock
@@ -65,6 +66,8 @@ class OwnerConfig(NamedTuple):
     max_hold_ms: int
     records_cached_max: int
     heartbeat_ms: int = HEARTBEAT_MS
+    has_history: bool = False
+    """Whether there is a history with all that muster.deltas tells, to fill lost shards in with."""
 
 
 class Owner:
@@ -92,6 +95,10 @@ class Owner:
     def shards_of(self, partition: int) -> range:
         """The shards that a partition carries."""
         return range(partition, self._config.shards, self._config.partitions)
+
+    def is_refilled(self) -> bool:
+        """Whether a shard that lost its position gets all from the history: then it need not read old deltas again."""
+        return self._config.has_history and has_history(self.plan)
 
     def fresh_position(self, partition: int) -> Position:
         """The position of a shard that has none yet."""

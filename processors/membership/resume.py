@@ -4,6 +4,10 @@ The position in the store decides, not the consumer group's offset: after a fail
 seconds it is the older one, and the same deltas are read again. A position outside of the topic's bounds,
 or a last message with another id, means another topic (or an expired one): the shards keep their records,
 start at the topic's beginning, and say from when on they are warm.
+
+Shards that lost their positions do the same; but where the history is filled in again, they start at the topic's end.
+What is before is in the history by the time that is read: it is waited for until it holds all that the sources held
+after they began anew (`processors.kafka.activation`). A topic keeps its messages for days, which take days to read.
 """
 
 from __future__ import annotations
@@ -59,7 +63,7 @@ def resume(
     same: bool,
     is_new: bool = False,
 ) -> Resumed:
-    """Shards ready to go on. `fresh` is the position of a shard without one; its `warm_from_ms` is now.
+    """Shards ready to go on. `fresh` is the position of a shard that lost its own; its `warm_from_ms` is now.
 
     `is_new`: nothing is defined yet, so a shard without a position never had one, and lacks nothing where the topic has
     its beginning. Else its position was lost, and the topic may be younger than what is defined.
@@ -70,8 +74,9 @@ def resume(
     for number in numbers:
         position = positions.get(number)
         if position is None:
-            warm_from_ms = 0 if is_new and not bounds.beginning else fresh.warm_from_ms
-            shards[number] = Shard(number, fresh._replace(warm_from_ms=warm_from_ms), known=False, next_due_ms=None)
+            never_had_one = is_new and not bounds.beginning
+            begun = fresh._replace(warm_from_ms=0, offsets={}) if never_had_one else fresh
+            shards[number] = Shard(number, begun, known=False, next_due_ms=None)
             continue
         _check_partitions(number, position, fresh)
         offset = position.offsets.get(topic)

@@ -11,6 +11,7 @@ from cohort_store.kafka.registry import RegistryFollower
 from cohort_store.kafka.topics import ensure_topics, muster_topics
 from cohort_store.redis.wiring import connect_store
 from cohort_store.settings import Settings
+from processors.backfill.wiring import has_all
 from processors.kafka.change_publisher import ChangePublisher
 from processors.kafka.dead_letters import KafkaDeadLetters
 from processors.kafka.membership_consumer import DeltasConsumer
@@ -71,6 +72,7 @@ def owner_config(settings: Settings) -> OwnerConfig:
         settings.records_cached_max,
         # Where marks come more often than that, positions keep up with them.
         min(HEARTBEAT_MS, settings.mark_interval_ms),
+        has_history=has_all(settings),
     )
 
 

@@ -126,11 +126,13 @@ class FollowedLog(RememberedLog):
 class _MarkedActivations:
     """As `processors.kafka.activation` looks for it, in the log in memory."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, world: World) -> None:
+        self._log, self._sent = world.log, world.sent
 
     async def of(self, registry_version: int, sources: Iterable[Source]) -> dict[Source, int]:
-        marked = Marked(registry_version, frozenset(sources))
+        wanted = frozenset(sources)
+        marked = Marked(registry_version, wanted)
+        ends = {source: len(self._sent[source]) for source in wanted}
         loop, at = asyncio.get_running_loop(), len(self._log.deltas[0])
         confirmed_at: float | None = None
         while confirmed_at is None or loop.time() < confirmed_at:
@@ -142,7 +144,7 @@ class _MarkedActivations:
                 confirmed_at = None
             elif confirmed_at is None:
                 confirmed_at = loop.time() + CONFIRMING_INTERVALS * MARK_INTERVAL_MS / 1_000
-        return marked.offsets
+        return {source: max(offset, ends[source]) for source, offset in marked.offsets.items()}
 
 
 class _WorriedNotes:
@@ -172,7 +174,7 @@ class Control:
         filling_in = FillingIn(
             FillingParts(
                 history=cast("History", past),
-                activations=_MarkedActivations(world.log),
+                activations=_MarkedActivations(world),
                 archived=past,
                 deltas=deltas,
                 notes=_WorriedNotes(mirror, worried),

@@ -41,6 +41,8 @@ Plain = dict[str, Any]
 class World:
     """See the module's docstring."""
 
+    has_history = True
+
     def __init__(self, seed: int, shape: Shape, *, stutter: float = 0.0) -> None:
         self.random, self.shape, self.stutter = Random(seed), shape, stutter
         self.script = Script(Random(seed + 1))

@@ -50,7 +50,7 @@ def test_the_first_mark_with_the_version_counts_unless_an_older_one_follows(
 
 
 async def test_marks_are_read_from_now_on_until_they_tell_of_every_source(fresh_broker: str) -> None:
-    await ensure_topics(fresh_broker, [TopicSpec(DELTAS, 2)])
+    await ensure_topics(fresh_broker, [TopicSpec(DELTAS, 2), TopicSpec(ONE.topic, 2)])
     producer = clients.producer(fresh_broker)
     await producer.start()
 
@@ -71,6 +71,19 @@ async def test_marks_are_read_from_now_on_until_they_tell_of_every_source(fresh_
     await producer.stop()
     assert 100 <= found[ONE] < found[TWO] - 100
     assert await MarkedActivations(fresh_broker, 100).of(7, []) == {}
+
+
+async def test_what_the_sources_hold_when_they_are_asked_about_has_to_come_from_the_history(fresh_broker: str) -> None:
+    """A shard that began anew at the end of the deltas may lack it, though a mark that is told later says less."""
+    await ensure_topics(fresh_broker, [TopicSpec(DELTAS, 2), TopicSpec(ONE.topic, 2)])
+    async with clients.producer(fresh_broker) as producer:
+        for _ in range(3):
+            await producer.send_and_wait(*ONE[:1], b"event", partition=ONE.partition)
+        asked = asyncio.create_task(MarkedActivations(fresh_broker, 100).of(7, [ONE, TWO]))
+        while not asked.done():
+            await producer.send_and_wait(DELTAS, encode_message(marks(7, one=1, two=4)), partition=0)
+            await asyncio.sleep(0.1)
+    assert await asked == {ONE: 3, TWO: 4}
 
 
 async def test_what_the_archives_group_has_not_committed_is_missing(

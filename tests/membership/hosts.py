@@ -46,6 +46,7 @@ class Surroundings(Protocol):
     script: Script
     log: Log
     store: MemoryStore
+    has_history: bool
 
     @property
     def clock(self) -> Clock: ...
@@ -99,7 +100,9 @@ class Host:
         worried = Worried(name, world.script)
         store = InterruptedStore(world.store, worried)
         shape = world.shape
-        config = OwnerConfig(shape.shards, shape.partitions, 5_000, 3_600_000, shape.records_cached_max, 100)
+        config = OwnerConfig(
+            shape.shards, shape.partitions, 5_000, 3_600_000, shape.records_cached_max, 100, world.has_history
+        )
         loop = asyncio.get_running_loop()
         self.name = name
         self.consumer = Consumer(world.log, worried, world.random, world.stutter)

@@ -95,6 +95,8 @@ class Router:
 class World:
     """See the module's docstring. `definitions` are in force from the start."""
 
+    has_history = False
+
     def __init__(
         self,
         seed: int,
