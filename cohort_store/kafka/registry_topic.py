@@ -1,8 +1,8 @@
 """The topic `muster.registry`, read from its beginning on: what workers and evaluators share.
 
 It has one partition and is compacted; each message is a whole registry, and counts by the writers' rule: if it is above
-all that stand before it. If the topic turns out to be emptied (an in-memory broker began anew), it is read from its
-beginning again.
+all that stand before it. If another topic turns out to stand there under the same name (Kafka lost what it held), it is
+read from its beginning: it ends before what was read, or the last message that was read is another one there.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from time import monotonic
+from zlib import crc32
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
 
 from cohort_store.errors import Retry
@@ -23,6 +25,8 @@ from cohort_store.kafka.topics import REGISTRY as TOPIC
 KEY = b"registry"
 START_DEADLINE_S = 30.0
 IDLE_LOOK_MS = 1_000
+VERIFY_S = 5.0
+"""How often, where nothing comes, the last message is read once more."""
 
 _PARTITION = TopicPartition(TOPIC, 0)
 _log = logging.getLogger(__name__)
@@ -37,6 +41,10 @@ class RegistryTopic:
         self._consumer: AIOKafkaConsumer | None = None
         self.position = 0
         """The offset that is read next."""
+        self._last: tuple[int, int, int] | None = None
+        """The message before that, by which it is known again."""
+        self._is_verifying = False
+        self._verify_at_s = 0.0
 
     async def start(self) -> None:
         """Connect. Raises Retry where the broker or the topic cannot be reached within START_DEADLINE_S."""
@@ -73,22 +81,48 @@ class RegistryTopic:
         if self._consumer is None:
             raise ValueError("the reader has not been started")
         try:
-            found = await self._consumer.getmany(timeout_ms=IDLE_LOOK_MS)
+            found = (await self._consumer.getmany(timeout_ms=IDLE_LOOK_MS)).get(_PARTITION, [])
         except OffsetOutOfRangeError:
-            await self._look_behind(self._consumer)
+            if self._is_verifying:
+                await self._begin_anew(self._consumer, "begins behind the message")
+            else:
+                await self._look_behind(self._consumer)
             raise
-        self.position = await self._consumer.position(_PARTITION)
         if not found:
+            if not self._is_verifying:
+                self.position = await self._consumer.position(_PARTITION)
             await self._look_behind(self._consumer)
-        return [m.value for m in found.get(_PARTITION, ()) if m.key == KEY and m.value is not None]
+            return []
+        if self._is_verifying:
+            self._is_verifying = False
+            if _known_by(found[0]) != self._last:
+                await self._begin_anew(self._consumer, "has another message")
+                return []
+            del found[0]
+        if found:
+            self._last = _known_by(found[-1])
+        self.position = await self._consumer.position(_PARTITION)
+        return [m.value for m in found if m.key == KEY and m.value is not None]
 
     async def _look_behind(self, consumer: AIOKafkaConsumer) -> None:
         """Begin anew where the topic ends before the position. The cheap answer may be too low, so it is confirmed."""
-        if (await consumer.end_offsets([_PARTITION]))[_PARTITION] >= self.position:
-            return
-        if (await end_offsets(self._bootstrap, [_PARTITION]))[_PARTITION] < self.position:
-            _log.warning("registry: %s ends before offset %d; reading it from its beginning", TOPIC, self.position)
-            await consumer.seek_to_beginning(_PARTITION)
+        if (await consumer.end_offsets([_PARTITION]))[_PARTITION] < self.position:
+            if (await end_offsets(self._bootstrap, [_PARTITION]))[_PARTITION] < self.position:
+                await self._begin_anew(consumer, "ends")
+        elif self._last is not None and monotonic() >= self._verify_at_s:
+            self._verify_at_s = monotonic() + VERIFY_S
+            self._is_verifying = True
+            consumer.seek(_PARTITION, self.position - 1)
+
+    async def _begin_anew(self, consumer: AIOKafkaConsumer, what: str) -> None:
+        _log.warning("registry: %s %s before offset %d; reading it from its beginning", TOPIC, what, self.position)
+        self.position, self._last, self._is_verifying = 0, None, False
+        await consumer.seek_to_beginning(_PARTITION)
+
+
+def _known_by(message: ConsumerRecord) -> tuple[int, int, int]:
+    """What no other message has at its offset: that, its time, and what is in it."""
+    return message.offset, message.timestamp, crc32(message.value or b"")
 
 
 async def _see_topic(consumer: AIOKafkaConsumer) -> None:
