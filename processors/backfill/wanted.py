@@ -78,9 +78,14 @@ def _of_teams(
             yield found._replace(properties=found.properties | for_flags)
 
 
-def has_history(plan: Plan) -> bool:
-    """Whether history was filled in for anything that is defined: where it was, it can be again."""
-    return any(_has_history(team, plan.team(number)) for number, team in plan.registry.teams.items())
+def is_refilled(plan: Plan) -> bool:
+    """Whether shards that lost what they had get all of it from the history: of every team that keeps what events tell.
+
+    Of a team without a version that had its history filled in, nothing is, as where flags alone ask for properties.
+    """
+    keeping = [(team, plan.team(number)) for number, team in plan.registry.teams.items()]
+    keeping = [(team, kept) for team, kept in keeping if kept.selectors or kept.person_properties]
+    return bool(keeping) and all(_has_history(team, kept) for team, kept in keeping)
 
 
 def _has_history(team: TeamRegistry, plan: TeamPlan) -> bool:

@@ -26,7 +26,7 @@ from cohort_store.ports import (
 from cohort_store.records import EMPTY, Ahead, decode_record
 from cohort_store.registry import Registry
 from cohort_store.subjects import Subject
-from processors.backfill.wanted import has_history
+from processors.backfill.wanted import is_refilled
 from processors.membership.concurrency import together
 from processors.membership.partition import Partition, Received, now_of
 from processors.membership.progress import ProgressClock
@@ -98,7 +98,7 @@ class Owner:
 
     def is_refilled(self) -> bool:
         """Whether a shard that lost its position gets all from the history: then it need not read old deltas again."""
-        return self._config.has_history and has_history(self.plan)
+        return self._config.has_history and is_refilled(self.plan)
 
     def fresh_position(self, partition: int) -> Position:
         """The position of a shard that has none yet."""
