@@ -75,6 +75,8 @@ class Archive:
     def __init__(self, parts: ArchiveParts) -> None:
         self._parts = parts
         self._block = Block()
+        self._reached: dict[Source, int] = {}
+        """Behind what was collected of each source."""
 
     async def run(self) -> None:
         """Archive until cancelled; what is collected by then is left for the next start."""
@@ -129,14 +131,20 @@ class Archive:
         )
 
     def _collect(self, polled: Polled) -> None:
-        block = self._block
-        if polled.messages and not block.offsets:
-            block.began_s = monotonic()
         for source, messages in polled.messages.items():
             codec = self._parts.codecs[source.topic]
             for message in messages:
                 self._take(source, message, codec)
-            block.offsets[source] = messages[-1].offset + 1
+            self._reach(source, messages[-1].offset + 1)
+        # A transaction's end has an offset too, and no message: who waits until all is archived waits for that as well.
+        for source, end in polled.read_out.items():
+            if end.next_offset > self._reached.get(source, 0):
+                self._reach(source, end.next_offset)
+
+    def _reach(self, source: Source, offset: int) -> None:
+        if not self._block.offsets:
+            self._block.began_s = monotonic()
+        self._block.offsets[source] = self._reached[source] = offset
 
     def _take(self, source: Source, message: Message, codec: EventCodec) -> None:
         arrival_ms = arrival_ms_of(message, self._parts.clock.now_ms())

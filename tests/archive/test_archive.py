@@ -7,24 +7,33 @@ from typing import Any
 
 import clickhouse_connect
 import pytest
+from aiokafka import TopicPartition
 
-from cohort_store.clocks import SteppedClock
+from cohort_store.clocks import SteppedClock, SystemClock
 from cohort_store.errors import Retry
 from cohort_store.forgetting import Forgettings
+from cohort_store.kafka import clients
+from cohort_store.kafka.ends import end_offsets
+from cohort_store.kafka.topics import TopicSpec, ensure_topics
+from cohort_store.settings import Settings
 from processors.archive import worker
 from processors.archive.halving import EventRows
+from processors.archive.wiring import ROLE
 from processors.archive.worker import Archive, ArchiveParts, ForgottenOnes
 from processors.clickhouse.events import EVENT_KEY, EventsTable
 from processors.codecs.event import Limits
 from processors.codecs.plain import PlainCodec
+from processors.kafka.archived import ArchivedOffsets
 from processors.kafka.dead_letters import RememberedDeadLetters
+from processors.kafka.event_source import KafkaEventSource
 from processors.router.memory import MemoryLog, MemorySource
 from processors.router.progress import Source
-from tests.services.fixtures import ClickHouse
+from tests.services.fixtures import KAFKA, ClickHouse
 
 NOW_MS = 1_750_000_000_000
 FIRST = Source("muster.events", 0)
 UUID = "018f3b2a-7c1d-7e4a-9b0c-1d2e3f4a5b6c"
+DEADLINE_S = 30
 
 
 class Rows:
@@ -165,3 +174,30 @@ async def test_a_block_whose_answer_is_lost_is_written_again_as_it_was() -> None
     await asyncio.wait([running])
     assert len(rows.rows) == 2
     assert rows.rows[0] == rows.rows[1]
+
+
+@pytest.mark.services
+@pytest.mark.skipif(KAFKA != "apache", reason="the embedded broker knows no transactions")
+async def test_who_waits_for_the_archive_waits_not_for_ever_for_the_end_of_a_transaction(fresh_broker: str) -> None:
+    await ensure_topics(fresh_broker, [TopicSpec(FIRST.topic, 1)])
+    async with clients.transactional_producer(fresh_broker, "test-archive") as producer, producer.transaction():
+        await producer.send(*FIRST[:1], event(), partition=FIRST.partition)
+    ends = await end_offsets(fresh_broker, [TopicPartition(*FIRST)])
+    assert ends == {TopicPartition(*FIRST): 2}
+    settings = Settings(kafka=fresh_broker, session_timeout_ms=6_000)
+    source = KafkaEventSource(settings, settings.sources, SystemClock(), ROLE)
+    await source.start()
+    rows = Rows()
+    parts = ArchiveParts(
+        source, rows, Nobody(), RememberedDeadLetters(), {FIRST.topic: PlainCodec(Limits())}, SystemClock()
+    )
+    archiving = asyncio.create_task(Archive(parts).run())
+    archived = ArchivedOffsets(fresh_broker, clients.group_of(settings, ROLE), [FIRST.topic])
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while await archived.awaited({FIRST: 2}, 0):
+                await asyncio.sleep(0.1)
+    finally:
+        archiving.cancel()
+        await source.stop()
+    assert len(rows.rows) == 1
