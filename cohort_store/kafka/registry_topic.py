@@ -25,8 +25,10 @@ from cohort_store.kafka.topics import REGISTRY as TOPIC
 KEY = b"registry"
 START_DEADLINE_S = 30.0
 IDLE_LOOK_MS = 1_000
-VERIFY_S = 5.0
-"""How often, where nothing comes, the last message is read once more."""
+VERIFY_S = 60.0
+"""How often, where nothing comes, the last message is read once more; a whole registry may be long."""
+SLOW_S = 0.5
+"""A look that took longer, or failed: the broker was away, and may have come back with another topic."""
 
 _PARTITION = TopicPartition(TOPIC, 0)
 _log = logging.getLogger(__name__)
@@ -106,9 +108,12 @@ class RegistryTopic:
 
     async def _look_behind(self, consumer: AIOKafkaConsumer) -> None:
         """Begin anew where the topic ends before the position. The cheap answer may be too low, so it is confirmed."""
-        if (await consumer.end_offsets([_PARTITION]))[_PARTITION] < self.position:
-            if (await end_offsets(self._bootstrap, [_PARTITION]))[_PARTITION] < self.position:
-                await self._begin_anew(consumer, "ends")
+        asked_s, due_s, self._verify_at_s = monotonic(), self._verify_at_s, 0.0
+        end = (await consumer.end_offsets([_PARTITION]))[_PARTITION]
+        if monotonic() - asked_s < SLOW_S:
+            self._verify_at_s = due_s
+        if end < self.position and (await end_offsets(self._bootstrap, [_PARTITION]))[_PARTITION] < self.position:
+            await self._begin_anew(consumer, "ends")
         elif self._last is not None and monotonic() >= self._verify_at_s:
             self._verify_at_s = monotonic() + VERIFY_S
             self._is_verifying = True

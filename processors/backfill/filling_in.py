@@ -40,7 +40,7 @@ import msgspec
 from cohort_store.clocks import Clock
 from cohort_store.deltas import Restored
 from cohort_store.errors import Retry
-from cohort_store.ports import MembershipReader
+from cohort_store.ports import MembershipReader, Position
 from cohort_store.registry import Registry
 from cohort_store.subjects import shard_of
 from processors.backfill.asking import Asked, Asking, Outcome
@@ -68,12 +68,21 @@ from processors.router.progress import Source
 NOTE = "backfill"
 UNTIL_RESUMED = "muster backfill resume"
 """What it waits for while it is to rest."""
+READ_S_MAX = 600.0
+"""What was read longer ago is read once more before more of it is sent: some of it may not be so any longer."""
 ASKED_S = 0.1
 """Whether it is to rest is not asked for each of many small pieces."""
 
 _decode = msgspec.json.Decoder(FillingStatus).decode
 _Row = TypeVar("_Row")
 _T = TypeVar("_T")
+
+
+Remind = Callable[[Mapping[int, Position]], Awaitable[None]]
+
+
+async def _of_nothing(positions: Mapping[int, Position]) -> None:
+    """Shards have nothing but what the history tells."""
 
 
 class _Stopped(Exception):
@@ -120,21 +129,24 @@ class FillingIn:
         self._whole_version = 0
         """The registry version of which nothing lacks its history."""
 
-    async def fill(self, registry: Registry, asked: Asked | None = None) -> Filled:
+    async def fill(self, registry: Registry, asked: Asked | None = None, remind: Remind = _of_nothing) -> Filled:
         """Fill in what versions of the registry and shards lack, or else what the run that is asked for is for.
 
-        Returns when every shard has folded all of it, and at once with nothing where there is no history, or where
-        somebody asks that it be cancelled. Raises Retry; what was sent by then is noted.
+        Returns when every shard has folded all of it, and with nothing where there is no history, or where somebody
+        asks that it be cancelled. Raises Retry; what was sent by then is noted. `remind` sends shards that began anew,
+        by the very positions that say so, what else they lost; that is in front of what tells them that they are whole.
         """
         self._status, self._unfolded = FillingStatus(registry.version, ()), []
         try:
+            began = began_anew(positions := await self._owners.positions(self._look))
+            if began:
+                await remind(positions)
             self.has_history = self.has_history or await self._unless_stopped(self._parts.history.is_there())
-            return await self._fill(registry, asked) if self.has_history else Filled()
+            return await self._fill(registry, began, asked) if self.has_history else Filled()
         except _Stopped:
             return Filled()
 
-    async def _fill(self, registry: Registry, asked: Asked | None) -> Filled:
-        began = began_anew(await self._owners.positions(self._look))
+    async def _fill(self, registry: Registry, began: Mapping[int, int], asked: Asked | None) -> Filled:
         if began == self._lost_for_good:
             began = {}
         if not began and registry.version == self._whole_version:
@@ -204,7 +216,7 @@ class FillingIn:
                 # The process before may have rested; and sent some more of the part that was under way.
                 self._status = msgspec.structs.replace(status, waits_for="", of_part=status.before)
                 return
-            if not status.activations and status.registry_version == registry.version:
+            if is_same and not status.activations and status.registry_version == registry.version:
                 fresh = msgspec.structs.replace(fresh, since_ms=status.since_ms)
         waits_for = "routers to read with the new definitions"
         await self._note(msgspec.structs.replace(fresh, waits_for=waits_for))
@@ -229,7 +241,8 @@ class FillingIn:
             await self._note(
                 msgspec.structs.replace(status, team=team.team, part=0, parts=parts, halvings=0, known=known)
             )
-        if status.restores or team.is_first:
+        is_begun = self._status.part or self._status.begins
+        if (status.restores or team.is_first) and not is_begun:
             async with aclosing(self._history.pairs(team.team)) as pairs:
                 await self._send(self._of_pairs(pairs, team.team), registry_version, only)
         while self._status.part < self._status.parts:
@@ -244,6 +257,9 @@ class FillingIn:
                 persons = await self._seed(team, tried, registry_version, only)
             except TooLarge as error:
                 tried, trouble = halved(tried), error
+                continue
+            if persons is None:
+                tried = self._status
             else:
                 await self._note(msgspec.structs.replace(done(tried, persons), behind=self._status.behind))
                 return
@@ -255,8 +271,8 @@ class FillingIn:
 
     async def _seed(
         self, team: Wanted, tried: FillingStatus, registry_version: int, only: frozenset[int] | None
-    ) -> int:
-        """Send what is to be kept of the persons of the part that comes next. Of how many."""
+    ) -> int | None:
+        """Send what is to be kept of the persons of the part that comes next. Of how many; None: see `_send`."""
         if team.asks_nothing:
             return 0
         pruned_ms = await self._owners.pruned_ms(self._look)
@@ -287,12 +303,14 @@ class FillingIn:
         registry_version: int,
         only: frozenset[int] | None,
         tried: FillingStatus | None = None,
-    ) -> int:
+    ) -> int | None:
         """Send deltas at the pace at which owners fold them, those of some shards or of all. How many there were.
 
         Where they are a part's, those before this process are counted too, and how far it has come in `tried` is noted.
+        None: what is left of the part was read too long ago, and is to be read once more.
         """
-        parts, count, noted_s = self._parts, tried.before if tried else 0, self._parts.elapsed_s()
+        parts, count = self._parts, tried.before if tried else 0
+        began_s = noted_s = parts.elapsed_s()
         behind = dict(self._status.behind)
         pieces = by_shards(blocks, parts.shards, parts.partitions, lambda: self._pace.piece_persons, parts.gathered_max)
         async for deltas, place in pieces:
@@ -315,9 +333,11 @@ class FillingIn:
             while len(self._unfolded) > self._pace.pieces_ahead:
                 await self._until_folded(*self._unfolded.pop(0))
             await asyncio.sleep(self._pace.rest_s(parts.elapsed_s() - sent_s))
-            if tried is not None and place:
+            if tried is not None and place is not None:
                 await self._note(sent_up_to(tried, place, count, behind))
-            elif parts.elapsed_s() - noted_s >= LOOK_S:
+                if parts.elapsed_s() - began_s >= READ_S_MAX:
+                    return None
+            elif tried is not None and parts.elapsed_s() - noted_s >= LOOK_S:
                 noted_s = parts.elapsed_s()
                 await self._note(msgspec.structs.replace(self._status, of_part=count))
         self._status = msgspec.structs.replace(self._status, behind=tuple(sorted(behind.items())))

@@ -35,7 +35,9 @@ def sent_up_to(status: FillingStatus, place: int, persons: int, behind: Mapping[
 
     She is sent once more: another one may stand there too.
     """
-    return replace(status, begins=place, before=persons - 1, of_part=persons, behind=tuple(sorted(behind.items())))
+    return replace(
+        status, begins=place, before=max(0, persons - 1), of_part=persons, behind=tuple(sorted(behind.items()))
+    )
 
 
 def done(status: FillingStatus, persons: int) -> FillingStatus:

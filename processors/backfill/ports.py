@@ -91,7 +91,10 @@ class Activations(Protocol):
     """From where on live events are read with a version of the registry."""
 
     async def of(self, registry_version: int, sources: Iterable[Source]) -> dict[Source, int]:
-        """The offset of each source partition, once routers have told all of them. Waits; raises Retry."""
+        """The offset of each source partition, once routers have told all of them. Waits; raises Retry.
+
+        None is below what the partition held when this was called.
+        """
         ...
 
 

@@ -29,10 +29,10 @@ def delta_of_pair(team: int, pair: Pair) -> Delta:
 
 
 class Placed(NamedTuple):
-    """Some deltas, and the place of the last person up to whom everything has come with them; 0: not known."""
+    """Some deltas, and the place of the last person up to whom everything has come with them, where that is known."""
 
     deltas: Sequence[Delta]
-    place: int = 0
+    place: int | None = None
 
 
 async def by_shards(
@@ -51,7 +51,7 @@ async def by_shards(
             left = len(gathered)
             for piece in pieces(_sorted(gathered, shards, partitions), size):
                 left -= len(piece)
-                yield Placed(piece, 0 if left else place)
+                yield Placed(piece, None if left else place)
             gathered = []
     for piece in pieces(_sorted(gathered, shards, partitions), size):
         yield Placed(piece)

@@ -70,7 +70,7 @@ def _of_teams(
     for number, team in registry.teams.items():
         versions = (version for cohort in team.cohorts for version in cohort.versions)
         handles = frozenset(version.handle for version in versions if all_of_it or version.awaits_history) - without
-        if handles:
+        if handles or all_of_it:
             plan = plans[number]
             found = _wanted(number, handles, plan)._replace(is_first=not _has_history(team, plan))
             # What is kept for flags comes along where it costs little: history is never read for flags alone.
@@ -79,13 +79,8 @@ def _of_teams(
 
 
 def is_refilled(plan: Plan) -> bool:
-    """Whether shards that lost what they had get all of it from the history: of every team that keeps what events tell.
-
-    Of a team without a version that had its history filled in, nothing is, as where flags alone ask for properties.
-    """
-    keeping = [(team, plan.team(number)) for number, team in plan.registry.teams.items()]
-    keeping = [(team, kept) for team, kept in keeping if kept.selectors or kept.person_properties]
-    return bool(keeping) and all(_has_history(team, kept) for team, kept in keeping)
+    """Whether shards that lost what they had get all of it from the history: where it was ever filled in, it can be."""
+    return any(_has_history(team, plan.team(number)) for number, team in plan.registry.teams.items())
 
 
 def _has_history(team: TeamRegistry, plan: TeamPlan) -> bool:

@@ -36,5 +36,10 @@ def knows_persons(settings: Settings) -> bool:
 
 
 def has_all(settings: Settings) -> bool:
-    """Whether those hold all that deltas are made from; a source of distinct ids alone is written down by nobody."""
-    return bool(settings.clickhouse) and knows_persons(settings) and not settings.pair_sources
+    """Whether those hold all that deltas are made from, once they hold the events that are waited for.
+
+    Nobody waits for what sources of persons and of distinct ids tell; and of several sources of events some may go
+    elsewhere than into a table that others feed.
+    """
+    events_alone = settings.event_sources == settings.sources
+    return bool(settings.clickhouse) and events_alone and (source_of(settings).is_archive or len(settings.sources) == 1)

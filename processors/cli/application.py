@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cohort_store.errors import MusterError, Retry
+from cohort_store.kafka import metadata
 from processors.cli import (
     apply,
     audit,
@@ -100,6 +101,7 @@ def build() -> typer.Typer:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line; the exit status."""
+    metadata.enable()
     try:
         typer.main.get_command(build()).main(args=arguments, prog_name="muster")
     except SystemExit as ended:

@@ -30,9 +30,9 @@ from cohort_store.kafka.topics import (
     ensure_topics,
     muster_topics,
 )
-from cohort_store.ports import MembershipReader
+from cohort_store.ports import MembershipReader, Position
 from cohort_store.settings import Settings
-from processors.backfill.filling_in import FillingIn
+from processors.backfill.filling_in import FillingIn, Remind
 from processors.control.books import Sink, read_change, read_evaluations, write_down
 from processors.control.compiler import Compiler
 from processors.control.filling import Filling
@@ -61,7 +61,7 @@ LOOK_S = 5.0
 DROP_S = 1.0
 """How often it is looked whether what was retired may go."""
 MIRROR_S = 2.0
-FIRST_SOURCES_S = 1.0
+NEW_SOURCES_S = 1.0
 SOURCES_S = 30.0
 FORGET_S = 10.0
 BACKFILL_S = 1.0
@@ -251,10 +251,7 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
 
     async def backfill() -> None:
         if parts.backfill is not None and compiler.registry.sources:
-            # First: a shard that is whole again keeps away who was forgotten, and has its part of every list too.
-            await _remind_of_the_forgotten(settings, parts)
-            await fill_lists()
-            await fill_in(compiler, parts.backfill)
+            await fill_in(compiler, parts.backfill, _reminder(parts))
 
     async def compare_with_history() -> None:
         if parts.reconciling is not None:
@@ -269,10 +266,17 @@ def _tend_versions(turns: _Turns, settings: Settings, parts: Parts) -> None:
         turns.every(interval_s, step)
 
 
-async def _remind_of_the_forgotten(settings: Settings, parts: Parts) -> None:
-    if parts.reminding is not None:
-        positions = await parts.reader.positions(range(settings.shards))
-        await parts.reminding.remind(parts.compiler.registry.version, positions)
+def _reminder(parts: Parts) -> Remind:
+    """A shard that is whole again keeps away who was forgotten, and has its part of every list too."""
+
+    async def remind(positions: Mapping[int, Position]) -> None:
+        registry = parts.compiler.registry
+        if parts.reminding is not None:
+            await parts.reminding.remind(registry.version, positions)
+        if parts.compiler.lists:
+            await parts.filling.fill(registry, parts.compiler.lists, positions)
+
+    return remind
 
 
 def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> None:
@@ -291,9 +295,12 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
         found = watch.look(await parts.sources(), compiler.registry.sources)
         await compiler.change(with_sources(found))
 
-    async def list_first_sources() -> None:
-        if not compiler.registry.sources:
-            await list_sources()
+    async def list_new_sources() -> None:
+        """Routers read a topic soon after it is there, and nothing of it counts before it is known here."""
+        known = compiler.registry.sources
+        if unknown := set(settings.sources).difference(known):
+            found = {topic: places for topic, places in (await parts.sources()).items() if topic in unknown}
+            await compiler.change(with_sources({**known, **found}))
 
     async def forget() -> None:
         flow.forget(_owned(turns.app, MEMBERSHIP_CHANGES), parts.clock.now_ms())
@@ -302,7 +309,7 @@ def _tend(turns: _Turns, settings: Settings, parts: Parts, flow: FlowTables) -> 
         (DROP_S, drop_what_retired),
         (LOOK_S, compiler.compile),
         (MIRROR_S, compiler.repair_mirror),
-        (FIRST_SOURCES_S, list_first_sources),
+        (NEW_SOURCES_S, list_new_sources),
         (SOURCES_S, list_sources),
         (FORGET_S, forget),
     ):

@@ -1,7 +1,8 @@
 """Filling static lists: their members' registers are sent to the shards, until every version that reads them has them.
 
 A list is sent when a version that reads it is new, when this process has not sent it yet, and when a shard began anew
-after its position was looked at for the last sending: it may have missed that. Sending one again is harmless: the
+after its position was looked at for the last sending: it may have missed that. Who tells shards that they are whole
+sends it by the positions that said that they were not (`FillingIn.fill`). Sending one again is harmless: the
 writes are the same. A version that reads a list takes over only when every shard has folded what was sent of it, so no
 reader sees a part of one.
 """
@@ -50,7 +51,7 @@ class Filling:
 
         `positions` must have been read just before: a list sent now reaches a shard as it was then, or later.
         """
-        # One that has no position has yet to read everything.
+        # One that has no position says when it has one: then it is sent again.
         began = {shard: position.warm_from_ms for shard, position in positions.items() if position.warm_from_ms}
         needed = lists_needed(registry)
         self._sent = {key: sent for key, sent in self._sent.items() if key in needed}

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from cohort_store.registry import Registry
 from processors.backfill.asking import Outcome
-from processors.backfill.filling_in import FillingIn
+from processors.backfill.filling_in import FillingIn, Remind
 from processors.control.life import asked_again, filled_in, left_as_it_is
 
 
@@ -28,13 +28,13 @@ class Changing(Protocol):
         ...
 
 
-async def fill_in(registries: Changing, backfill: FillingIn) -> None:
+async def fill_in(registries: Changing, backfill: FillingIn, remind: Remind) -> None:
     """One turn, from what is asked for to what is said of it. Raises Retry."""
     await stop_what_is_cancelled(registries, backfill)
     asked = await backfill.asking.take()
     if asked is not None:
         await registries.change(asked_again(asked.handles))
-    filled = await backfill.fill(registries.registry, asked)
+    filled = await backfill.fill(registries.registry, asked, remind)
     if filled.begins_ms:
         await registries.change(filled_in(filled.begins_ms, filled.since_ms))
     if filled.run:

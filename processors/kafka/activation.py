@@ -7,7 +7,7 @@ when deltas were in the topic already that it does not tell of: one that is aske
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -40,7 +40,7 @@ class MarkedActivations:
         marked = Marked(registry_version, wanted)
         consumer = clients.partition_consumer(self._bootstrap, wait_ms=clients.TAIL_WAIT_MS)
         try:
-            ends = await end_offsets(self._bootstrap, [TopicPartition(*source) for source in wanted])
+            ends = await self._ends(wanted)
             await consumer.start()
             consumer.assign([_PLACE])
             consumer.seek(_PLACE, (await end_offsets(self._bootstrap, [_PLACE]))[_PLACE])
@@ -55,7 +55,15 @@ class MarkedActivations:
             raise Retry(f"the marks in {DELTAS} cannot be read: {error!r}") from error
         finally:
             await clients.stop(consumer)
-        return {source: max(offset, ends[TopicPartition(*source)]) for source, offset in marked.offsets.items()}
+        return {source: max(offset, ends[source]) for source, offset in marked.offsets.items()}
+
+    async def _ends(self, sources: Collection[Source]) -> dict[Source, int]:
+        try:
+            ends = await end_offsets(self._bootstrap, [TopicPartition(*source) for source in sources])
+        except (KafkaError, OSError, TimeoutError) as error:
+            topics = ", ".join(sorted({source.topic for source in sources}))
+            raise Retry(f"the ends of the sources ({topics}) cannot be looked up: {error!r}") from error
+        return {Source(*place): end for place, end in ends.items()}
 
 
 class Marked:

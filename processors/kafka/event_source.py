@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -56,7 +57,8 @@ class KafkaEventSource:
             _log.warning("%s: source topic %s does not exist; it is read once it does", self._role, topic)
         while not self._read:
             await asyncio.sleep(MISSING_LOOK_S)
-            self._subscribe(await partitions_of(self._bootstrap, self._missing))
+            with suppress(Retry):
+                self._subscribe(await partitions_of(self._bootstrap, self._missing))
         self._looked_ms = self._clock.now_ms()
         try:
             await self._consumer.start()

@@ -97,6 +97,6 @@ def _check_partitions(number: int, position: Position, fresh: Position) -> None:
     if position.partitions != fresh.partitions:
         raise Crash(
             f"shard {number} was written with {position.partitions} partitions of the deltas topic, which now has "
-            f"{fresh.partitions}; stop all routers, let membership fold to the end of every partition, stop it, delete "
+            f"{fresh.partitions}; stop all but membership, let it fold to the end of every partition, stop it, delete "
             f"the positions, create the topics with the new number, and start again"
         )

@@ -19,12 +19,13 @@ from cohort_store.errors import Retry
 from cohort_store.kafka.topics import DELTAS
 from cohort_store.memory import MemoryMirror, MemoryStore
 from cohort_store.plans import TeamPlan, compile_plan
+from cohort_store.ports import Position
 from cohort_store.registry import Registry
 from cohort_store.subjects import PERSON, Subject
 from processors.backfill import filling_in, owners, pace, traffic
 from processors.backfill.asking import PAUSED_NOTE
-from processors.backfill.filling_in import FillingIn, FillingParts
-from processors.backfill.ports import Pair, Part, Reading, Seed
+from processors.backfill.filling_in import FillingIn, FillingParts, noted_status
+from processors.backfill.ports import FillingStatus, Pair, Part, Reading, Seed
 from processors.backfill.turns import Filled
 from processors.backfill.wanted import Wanted, wanted
 from processors.membership.owner import Owner, OwnerConfig
@@ -85,8 +86,8 @@ class World:
         owner.follow(compile_plan(self.registry))
         return owner
 
-    async def adopt(self, *, is_new: bool = True) -> None:
-        for number in range(PARTITIONS):
+    async def adopt(self, *, is_new: bool = True, partitions: Iterable[int] = range(PARTITIONS)) -> None:
+        for number in partitions:
             shards = self.owner.shards_of(number)
             positions = await self.store.positions(shards)
             bounds = Bounds(0, self.offsets[number])
@@ -393,6 +394,84 @@ async def test_shards_that_began_anew_get_everything_again_and_are_told_that_the
     assert {position.warm_from_ms for position in positions.values()} == {0}
     assert {reading.hurries for reading in world.read} == {True}, "they answer nothing until then"
     assert await world.filling_in().fill(world.registry) == Filled()
+
+
+async def test_shards_that_began_anew_are_reminded_by_the_positions_by_which_they_are_told_to_be_whole() -> None:
+    """Some of them have no position yet when the turn begins: what is sent by then they may lack."""
+    world = World(BUYERS, [bought(20, 21)])
+    world.registry = backfill(world.registry, {2: START})
+    reminded: list[Mapping[int, Position]] = []
+
+    async def remind(positions: Mapping[int, Position]) -> None:
+        assert not world.sent, "before its history, and so before it is told"
+        reminded.append(positions)
+
+    await world.adopt(is_new=False, partitions=[0])
+    filling = asyncio.create_task(world.filling_in().fill(world.registry, remind=remind))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (reminded, world.sent) == ([], [])
+    await world.adopt(is_new=False, partitions=[1])
+    await filling
+    (positions,) = reminded
+    whole = [each for message in world.sent for each in message.restored]
+    assert sorted(whole) == [(shard, positions[shard].warm_from_ms) for shard in range(SHARDS)]
+
+
+async def test_what_was_read_long_ago_is_read_once_more_from_where_it_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling_in, "READ_S_MAX", 0.0)
+    world = World(BUYERS, [bought(20, 21) for _ in range(7)])
+    await world.adopt()
+    filling = world.filling_in()
+    filling._parts = filling._parts._replace(part_persons=7, gathered_max=3)
+    assert (await filling.fill(world.registry)).persons == 7
+    assert world.begun == [0, 2, 4, 6]
+    assert [await world.members(number) for number in range(7)] == [{"buyers": True}] * 7
+
+
+async def test_how_long_it_settles_counts_from_the_newest_loss() -> None:
+    """What came right before the second one is behind where its shard begins, and settles as late as that."""
+    world = World(BUYERS, [bought(20, 21)])
+    await world.adopt(is_new=False)
+    world.registry = backfill(world.registry, {2: START})
+    world.behind = 10**9
+    filling = asyncio.create_task(world.filling_in().fill(world.registry))
+    await until_noted(world, lambda status: bool(status.since_ms))
+    filling.cancel()
+    await asyncio.gather(filling, return_exceptions=True)
+    lost = world.owner.partitions[0].shards[2]
+    lost.position = lost.position._replace(warm_from_ms=lost.position.warm_from_ms + 5)
+    for shard in (0, 1):
+        await world.fold(shard, DeltaMessage(b"mark", 1, (), (world.mark(),)))
+    world.clock.set(world.clock.now_ms() + 1_000)
+    await world.fold(0, DeltaMessage(b"mark", 1, (), (world.mark(),)))
+    world.wall.set(world.wall.now_ms() + 60_000)
+    world.behind = 0
+    # `awaited` says that since_ms is the wall's instant.
+    await world.fill()
+
+
+async def until_noted(world: World, wanted: Callable[[FillingStatus], bool]) -> None:
+    async with asyncio.timeout(10):
+        while (status := await noted_status(world.notes)) is None or not wanted(status):
+            await asyncio.sleep(0)
+
+
+async def test_who_takes_over_in_the_midst_of_the_parts_tells_no_pair_once_more() -> None:
+    world = World(BUYERS, [bought(20, 21), bought(20, 22), bought(20, 23)])
+    world.breaks = {2}
+    await world.adopt()
+    told: list[int] = []
+    pairs = world.pairs
+
+    def counted(team: int) -> AsyncGenerator[Sequence[Pair], None]:
+        told.append(team)
+        return pairs(team)
+
+    world.pairs = counted  # type: ignore[method-assign]
+    await world.fill()
+    assert (world.parts_read, told) == ([0, 1, 1, 2], [1])
+    assert (await world.store.persons([(1, "distinct-2")])) == ["person-2"]
 
 
 @pytest.mark.parametrize(("hurries", "most"), [(True, 1 + pace.PIECES_AHEAD), (False, 1)])

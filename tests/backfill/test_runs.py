@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from cohort_store.definitions import parse_cohort
 from cohort_store.deltas import DeltaMessage
 from cohort_store.errors import Retry
 from cohort_store.plans import compile_plan
+from cohort_store.ports import Position
 from cohort_store.registry import CohortVersion, Fill, Registry
 from processors.backfill.asking import ASKED_NOTE, TAKEN_NOTE, Asked, Asking, Ended, Outcome
 from processors.backfill.filling_in import FillingIn, noted_status
@@ -41,6 +42,7 @@ class Control:
         self.world = world
         self.filling: FillingIn = world.filling_in()
         self.asking = Asking(world.notes)
+        self.reminded: list[Mapping[int, Position]] = []
 
     @property
     def registry(self) -> Registry:
@@ -53,7 +55,10 @@ class Control:
         return self.world.registry is not before
 
     async def turn(self) -> None:
-        await asyncio.wait_for(fill_in(self, self.filling), DEADLINE_S)
+        async def remind(positions: Mapping[int, Position]) -> None:
+            self.reminded.append(positions)
+
+        await asyncio.wait_for(fill_in(self, self.filling, remind), DEADLINE_S)
 
     async def ask(self, **how: Any) -> None:
         handles = tuple(each.handle for cohort in self.registry.team(1).cohorts for each in cohort.versions)
@@ -408,6 +413,7 @@ async def test_shards_that_began_anew_are_made_whole_whoever_cancels() -> None:
 
     world.send = cancelling  # type: ignore[method-assign]
     await control.turn()
+    assert len(control.reminded) == 1
     positions = await world.store.positions(range(4))
     assert {position.warm_from_ms for position in positions.values()} == {0}
     assert (control.version().backfilled, control.version().fill) == (True, Fill.ONCE)

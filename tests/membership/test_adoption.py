@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -27,14 +25,11 @@ BUYERS = {"key": "buyers", "when": {"kind": "performed", "event": "buy", "within
 MESSAGES = 3
 
 
-async def begun(
-    *, has_history: bool, is_filled: bool, messages: int = MESSAGES, others: Sequence[dict[str, Any]] = ()
-) -> Offset:
-    """Where a shard begins of one partition that holds so many messages. `others` are another team's cohorts."""
+async def begun(*, has_history: bool, is_filled: bool, messages: int = MESSAGES) -> Offset:
+    """Where a shard begins of one partition that holds so many messages."""
     registry = registry_of([BUYERS])
     (cohort,) = registry.team(1).cohorts
-    filled = backfill(registry, {cohort.versions[0].handle: NOW_MS}) if is_filled else registry
-    log = Log(1, registry_of([BUYERS, *others], filled))
+    log = Log(1, backfill(registry, {cohort.versions[0].handle: NOW_MS}) if is_filled else registry)
     for number in range(messages):
         log.append(0, DeltaMessage(b"id-%d" % number, 1, ()))
     store, elapsed = MemoryStore(1), itertools.count(step=1_000)
@@ -66,10 +61,3 @@ async def test_without_one_or_where_none_was_ever_filled_in_it_begins_at_the_beg
 
 async def test_a_topic_without_a_message_has_no_end_to_begin_at() -> None:
     assert await begun(has_history=True, is_filled=True, messages=0) == Offset(0, b"")
-
-
-async def test_another_team_of_which_nothing_is_filled_in_yet_has_what_it_keeps_in_the_topic_alone() -> None:
-    assert await begun(has_history=True, is_filled=True, others=[{**BUYERS, "team": 2}]) == Offset(0, b"")
-    listed = {"key": "staff", "team": 2, "members": ["ann"]}
-    sent_again = await begun(has_history=True, is_filled=True, others=[listed])
-    assert sent_again == Offset(MESSAGES, b"id-2")

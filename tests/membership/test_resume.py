@@ -104,5 +104,5 @@ def test_only_the_shard_whose_next_messages_expired_starts_to_warm_anew() -> Non
 
 
 def test_positions_of_another_number_of_partitions_are_refused_with_the_procedure() -> None:
-    with pytest.raises(Crash, match=r"8 partitions .* now has 4; stop all routers"):
+    with pytest.raises(Crash, match=r"8 partitions .* now has 4; stop all but membership"):
         resume((1,), TOPIC, {1: _position(20, partitions=8)}, Bounds(0, 40), FRESH, same=True)
