@@ -36,7 +36,7 @@ async def assert_no_drift(world: World) -> None:
         part_persons=2,
     )
     registry = world.log.registry
-    judged, others = judged_of(registry, 1, (), {}, knows_persons=True)
+    judged, others = judged_of(registry, 1, (), world.lists, knows_persons=True)
     assert not others, others
     async with aclosing(reconcile(parts, registry, judged, range(shape.shards), repairing=True)) as turns:
         found = [agreement async for turn in turns for agreement in turn.agreements]

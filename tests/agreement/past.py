@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from cohort_store.definitions import CohortDefinition, Node, to_plain
@@ -112,12 +112,11 @@ class ArchivedPast:
     async def members(
         self, cohorts: Mapping[str, Node], lists: Mapping[str, Sequence[str]], scope: Scope, at_ms: int
     ) -> AsyncGenerator[Sequence[tuple[str, str]], None]:
-        assert not lists
         plain = [to_plain(CohortDefinition(key=key, when=when)) for key, when in cohorts.items()]
         for person, rows in self._archive.people().items():
             if self._is_in(person, scope):
                 events = [row.event for row in rows]
-                yield [(each["key"], person) for each in plain if is_member(each, events, at_ms)]
+                yield [(each["key"], person) for each in plain if _is_in(each, person, events, at_ms, lists)]
 
     async def arrivals(self, scope: Scope, after_ms: int) -> frozenset[str]:
         people = self._archive.people().items()
@@ -132,6 +131,13 @@ class ArchivedPast:
 
     async def _reach(self, what: str) -> None:
         await self._worried.trouble.pass_by(self._worried.worker, f"before {what}")
+
+
+def _is_in(
+    cohort: dict[str, Any], person: str, events: list[Event], at_ms: int, lists: Mapping[str, Sequence[str]]
+) -> bool:
+    when = cohort["when"]
+    return person in lists[when["list"]] if when.get("kind") == "static_list" else is_member(cohort, events, at_ms)
 
 
 def _place(person: str) -> int:

@@ -69,7 +69,7 @@ class Play:
             ago_ms = self.random.choice((0, 9, 30)) * SECOND
             self._happen(self.random.choice(world.persons), self.random.choice(BY[:2]), START_MS - ago_ms)
         world.script.is_quiet = True
-        await world.apply([ANCHOR, *drawn_cohorts(self.random)])
+        await world.apply([ANCHOR, self._staff(), *drawn_cohorts(self.random)])
         while not world.log.registry.applied:
             await asyncio.sleep(0.5)
         await world.drain()
@@ -90,7 +90,8 @@ class Play:
         for place in world.places:
             world.archive.read(place, random.randint(0, self.archiving), again=random.choice((0, 0, 2)))
         if random.random() < self.editing:
-            await world.apply([ANCHOR, *edited(random, world.definitions[1:])])
+            _, staff, *drawn = world.definitions
+            await world.apply([ANCHOR, self._staff() if random.random() < 0.2 else staff, *edited(random, drawn)])
         await self._revive()
         await self._move()
         self._lose()
@@ -116,6 +117,11 @@ class Play:
         again = random.choice(sent)
         if again.person or not self.is_flushing:
             world.send(again, random.choice(world.places))
+
+    def _staff(self) -> dict[str, Any]:
+        """A list of some of them: no event and no history tells who is on it."""
+        persons = self.world.persons
+        return {"key": "staff", "members": sorted(self.random.sample(persons, self.random.randint(1, len(persons))))}
 
     async def _revive(self) -> None:
         random, world = self.random, self.world
@@ -162,6 +168,10 @@ class Play:
         if self.is_flushing and random.random() < 0.05:
             self.copies = []
             world.flush()
+            if random.random() < 0.5:
+                # Its shards are taken up one partition after the other, some while after.
+                for host in world.hosts:
+                    host.kill()
         elif self.copies and random.random() < self.failover:
             index = random.randrange(len(self.copies))
             for shard in random.sample(range(world.shape.shards), random.randint(1, world.shape.shards)):

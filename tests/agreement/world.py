@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from cohort_store.clocks import SteppedClock
-from cohort_store.definition_files import COHORT, Name
+from cohort_store.definition_files import COHORT, Definitions, Name
 from cohort_store.definitions import parse_cohort, to_plain
 from cohort_store.freshness import CohortView, Status, member_of, status_of, view_of
 from cohort_store.kafka.topics import DELTAS
@@ -20,8 +20,9 @@ from cohort_store.memory import MemoryMirror, MemoryStore, RegistryCopy, _Shard
 from cohort_store.ports import Membership
 from cohort_store.records import decode_record
 from cohort_store.registry import Registry, VersionState
+from cohort_store.static_lists import digest_of
 from cohort_store.subjects import PERSON, Subject
-from processors.definition_changes import DefinitionsLog, Message, canonical, messages_for
+from processors.definition_changes import DefinitionsLog, Message, canonical_values, messages_for
 from processors.router.memory import MemoryLog
 from processors.router.progress import Source
 from processors.topic_log import RememberedLog, RememberedTopic
@@ -59,6 +60,8 @@ class World:
         self.persons = [f"person-{number}" for number in range(shape.persons)]
         self.known: dict[str, list[Event]] = {person: [] for person in self.persons}
         self.definitions: list[Plain] = []
+        self.lists: dict[str, Sequence[str]] = {}
+        """By digest, the members of every list that was ever defined."""
         self.hosts: list[Host] = []
         self.routers: list[RouterProcess] = []
         self.controls: list[Control] = []
@@ -94,11 +97,13 @@ class World:
     async def apply(self, definitions: Sequence[Plain]) -> None:
         """What `muster apply --prune` writes."""
         self.definitions = list(definitions)
+        self.lists |= {digest_of(each["members"]): each["members"] for each in definitions if "members" in each}
         self._applies += 1
         log = DefinitionsLog()
         for record in self.definitions_topic.records:
             log.add(Message(record.key, record.value))
-        values = {Name(COHORT, 1, each["key"]): canonical(to_plain(parse_cohort(each))) for each in definitions}
+        cohorts = {Name(COHORT, 1, each["key"]): parse_cohort(each) for each in definitions}
+        values = canonical_values(Definitions(cohorts))
         messages = messages_for(log, values, f"apply-{self._applies}")
         await RememberedLog(self.definitions_topic).append(messages)
 
@@ -228,16 +233,24 @@ class World:
             kept = decode_record(raw).memberships if raw else frozenset()
             if kept != membership.handles:
                 wrong.append(f"{person}: the record says {sorted(kept)}, the sets {sorted(membership.handles)}")
-            latest = members_at(self.definitions, self.known[person], now_ms)
+            drawn = [each for each in self.definitions if "members" not in each]
+            latest = members_at(drawn, self.known[person], now_ms)
+            latest |= {each["key"]: person in each["members"] for each in self.definitions if "members" in each}
             for cohort, view in judged:
                 status, answer = status_of(view, membership, NEVER_STALE_MS, now_ms), member_of(view, membership)
                 if cohort.active is None or not (all_of_it or _is_judged(view, membership)):
                     continue
-                expected = is_member({"key": cohort.key, "when": cohort.active.when}, self.known[person], now_ms)
+                expected = self.is_member(cohort.key, cohort.active.when, person, now_ms)
                 assert not all_of_it or expected is latest[cohort.key]
                 if answer is not expected:
                     wrong.append(f"{person} in {cohort.key}: oracle {expected}, told {answer}, {status}")
         assert not wrong, "\n".join(wrong)
+
+    def is_member(self, key: str, when: Plain, person: str, now_ms: int) -> bool:
+        """What the oracle says; a list's members are in it at every instant."""
+        if when.get("kind") == "static_list":
+            return person in self.lists[when["list"]]
+        return is_member({"key": key, "when": when}, self.known[person], now_ms)
 
     async def stop(self) -> None:
         everyone = self._everyone()
