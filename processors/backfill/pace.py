@@ -16,7 +16,7 @@ PIECES_AHEAD = 2
 """Pieces that are sent before those in front of them are folded: neither side waits for the other then."""
 LIVE_PIECE_PERSONS = 25
 """The same where live events wait behind them: an owner takes a millisecond or two for these."""
-REST = 2.0
+REST = 3.0
 """How long owners rest from seeds, in the time that the last ones took: a history of 100,000 persons takes minutes."""
 REST_S_MAX = 0.5
 """So that seeds get their share where owners are that busy."""
