@@ -341,11 +341,15 @@ async def _plan(settings: Settings, team: int, cohorts: Sequence[str], how: How)
     }
 
 
+def _parts(count: int) -> str:
+    return f"{count} part{'' if count == 1 else 's'}"
+
+
 def _show_plan(console: Console, planned: dict[str, Any]) -> None:
     console.print(planned["sql"], markup=False)
     seconds = format_duration(max(1, round(planned["seconds"])) * 1_000)
     console.print(
-        f"-- {planned['persons']:,} persons in {planned['parts']} parts: {planned['rows']:,} rows, "
+        f"-- {planned['persons']:,} persons in {_parts(planned['parts'])}: {planned['rows']:,} rows, "
         f"{planned['bytes'] / 2**20:,.0f} MiB to be read in about {seconds}, by the time that the first part took.",
         markup=False,
     )
