@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from cohort_store.errors import MusterError, Retry
-from cohort_store.kafka import metadata
 from processors.cli import (
     apply,
     audit,
@@ -101,7 +100,6 @@ def build() -> typer.Typer:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line; the exit status."""
-    metadata.enable()
     try:
         typer.main.get_command(build()).main(args=arguments, prog_name="muster")
     except SystemExit as ended:

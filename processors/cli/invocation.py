@@ -138,7 +138,11 @@ def print_json(plain: Any) -> None:
 
 
 def run_async(task: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; SIGTERM cancels it as Ctrl-C does."""
+    """Run to the end; SIGTERM cancels it as Ctrl-C does. Its Kafka clients ask about topics as roles' do."""
+    # Commands that need files alone do without Kafka's client.
+    from cohort_store.kafka import metadata
+
+    metadata.enable()
 
     async def until_told() -> T:
         loop = asyncio.get_running_loop()

@@ -63,7 +63,7 @@ def resume(
     same: bool,
     is_new: bool = False,
 ) -> Resumed:
-    """Shards ready to go on. `fresh` is the position of a shard that lost its own; its `warm_from_ms` is now.
+    """Shards ready to go on. `fresh` is the position of a shard without one; its `warm_from_ms` is now.
 
     `is_new`: nothing is defined yet, so a shard without a position never had one, and lacks nothing where the topic has
     its beginning. Else its position was lost, and the topic may be younger than what is defined.
@@ -74,9 +74,8 @@ def resume(
     for number in numbers:
         position = positions.get(number)
         if position is None:
-            never_had_one = is_new and not bounds.beginning
-            begun = fresh._replace(warm_from_ms=0, offsets={}) if never_had_one else fresh
-            shards[number] = Shard(number, begun, known=False, next_due_ms=None)
+            warm_from_ms = 0 if is_new and not bounds.beginning else fresh.warm_from_ms
+            shards[number] = Shard(number, fresh._replace(warm_from_ms=warm_from_ms), known=False, next_due_ms=None)
             continue
         _check_partitions(number, position, fresh)
         offset = position.offsets.get(topic)

@@ -21,6 +21,7 @@ WAIT_S = 20
 _ASK = """
 import asyncio, contextlib, sys
 from aiokafka import AIOKafkaConsumer
+from processors.cli.invocation import run_async
 from processors.process import run_until_signalled
 
 async def ask():
@@ -29,10 +30,9 @@ async def ask():
         await asyncio.wait_for(consumer.start(), 1.0)
     await consumer.stop()
 
-if sys.argv[2] == "role":
-    run_until_signalled(ask)
-else:
-    asyncio.run(ask())
+{"role": run_until_signalled, "command": lambda ask: run_async(ask()), "library": lambda ask: asyncio.run(ask())}[
+    sys.argv[2]
+](ask)
 """
 
 LACKING_S = 2
@@ -82,8 +82,8 @@ async def _until_assigned(member: AIOKafkaConsumer, count: int) -> None:
             await member.getmany(timeout_ms=50)
 
 
-@pytest.mark.parametrize(("kind", "made"), [("role", set()), ("any process", {"nobody.made"})])
-async def test_a_role_that_asks_about_a_topic_does_not_have_it_created(
+@pytest.mark.parametrize(("kind", "made"), [("role", set()), ("command", set()), ("library", {"nobody.made"})])
+async def test_a_role_or_command_that_asks_about_a_topic_does_not_have_it_created(
     tmp_path: Path, kind: str, made: set[str]
 ) -> None:
     with EmbeddedBroker(tmp_path) as broker:

@@ -80,10 +80,6 @@ def test_where_the_history_is_filled_in_again_a_shard_that_lost_its_position_sta
     assert [shard.position for shard in resumed.shards.values()] == [fresh, fresh]
     beside = resume((1, 5), TOPIC, {1: _position(20)}, Bounds(7, 40), fresh, same=True)
     assert beside.next_offset == 20, "the other shard of the partition has yet to read what lies before"
-    new = resume((1, 5), TOPIC, {}, Bounds(0, 40), fresh, same=True, is_new=True)
-    assert (new.next_offset, new.shards[1].position.warm_from_ms) == (0, 0), (
-        "nothing was lost, and nothing is filled in"
-    )
 
 
 def test_on_another_topic_every_shard_keeps_its_place_in_time_and_starts_at_the_beginning() -> None:
